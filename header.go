@@ -1,0 +1,114 @@
+package ingressauth
+
+import (
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strings"
+)
+
+// The three fields that carry credentials, in canonical form, and the cookie.
+const (
+	fieldAuthorization = "Authorization"
+	fieldCookie        = "Cookie"
+	fieldOrganization  = "X-Organization-Uuid"
+
+	cookieName = "sessionKey"
+)
+
+// SetHeader makes h carry t and no other session credential. A bearer token is
+// "Authorization: Bearer TOKEN". A session key is the cookie "sessionKey=TOKEN",
+// and "X-Organization-Uuid" where its organisation is known.
+//
+// What either scheme may have left in h is removed first, also under names that
+// are not in canonical form. Other cookies stay as they are; a session key joins
+// them in one Cookie field (RFC 6265, section 5.4). The zero Token sets nothing,
+// and so only removes.
+func (t Token) SetHeader(h http.Header) {
+	d := t.data()
+	canonicalize(h)
+	cookies := otherCookies(h[fieldCookie])
+	switch d.scheme {
+	case SchemeSessionKey:
+		delete(h, fieldAuthorization)
+		value := d.value
+		if len(cookies) > 0 {
+			value = strings.Join(cookies, "; ") + "; " + value
+		}
+		cookies = []string{value}
+	case SchemeBearer:
+		h[fieldAuthorization] = []string{d.value}
+	default:
+		delete(h, fieldAuthorization)
+	}
+	if len(cookies) > 0 {
+		h[fieldCookie] = cookies
+	} else {
+		delete(h, fieldCookie)
+	}
+	if d.organization != "" {
+		h[fieldOrganization] = []string{d.organization}
+	} else {
+		delete(h, fieldOrganization)
+	}
+}
+
+// canonicalize brings our three fields under their canonical names. A map that was
+// filled by assignment can hold "cookie", which is sent as it stands.
+func canonicalize(h http.Header) {
+	for name, values := range h {
+		switch len(name) {
+		case len(fieldAuthorization), len(fieldCookie), len(fieldOrganization):
+		default:
+			continue
+		}
+		switch canonical := textproto.CanonicalMIMEHeaderKey(name); canonical {
+		case name:
+		case fieldAuthorization, fieldCookie, fieldOrganization:
+			delete(h, name)
+			h[canonical] = slices.Concat(h[canonical], values)
+		}
+	}
+}
+
+// otherCookies returns the values of Cookie fields without the session key: values
+// itself where it holds none, else a new slice.
+func otherCookies(values []string) []string {
+	if !slices.ContainsFunc(values, func(v string) bool { return strings.Contains(v, cookieName) }) {
+		return values
+	}
+	var others []string
+	for _, value := range values {
+		for pair := range strings.SplitSeq(value, ";") {
+			// Servers trim a cookie's name, so that one is ours, too.
+			name, _, _ := strings.Cut(pair, "=")
+			if pair = textproto.TrimString(pair); pair != "" && textproto.TrimString(name) != cookieName {
+				others = append(others, pair)
+			}
+		}
+	}
+	return others
+}
+
+// isFieldValue reports whether a header field can carry s: no control character
+// but TAB (RFC 9110, section 5.5, field-content and obs-text).
+func isFieldValue(s string) bool {
+	for i := range len(s) {
+		if b := s[i]; b < 0x20 && b != '\t' || b == 0x7F {
+			return false
+		}
+	}
+	return true
+}
+
+// isCookieValue reports whether s is made of cookie-octets (RFC 6265, section
+// 4.1.1), so that it ends no cookie and begins no other.
+func isCookieValue(s string) bool {
+	for i := range len(s) {
+		switch b := s[i]; {
+		case b <= 0x20, b >= 0x7F, b == '"', b == ',', b == ';', b == '\\':
+			return false
+		}
+	}
+	return true
+}

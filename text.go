@@ -1,0 +1,72 @@
+package ingressauth
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// isSpace reports whether ECMAScript trims r. It is not [unicode.IsSpace], which
+// has U+0085 and lacks U+FEFF.
+func isSpace(r rune) bool {
+	switch r {
+	case '\t', '\v', '\f', '\n', '\r', '\u2028', '\u2029', '\uFEFF':
+		return true
+	}
+	return unicode.Is(unicode.Zs, r)
+}
+
+func trimSpace(s string) string { return strings.TrimFunc(s, isSpace) }
+
+// parseDescriptor reads a descriptor's number as rule R4 says: white space, a
+// sign, the longest run of decimal digits; the rest is ignored. A number that is
+// too large for an int is [math.MaxInt], which no descriptor has. It reports false
+// where there is no digit.
+func parseDescriptor(s string) (int, bool) {
+	s = strings.TrimLeftFunc(s, isSpace)
+	sign := 1
+	if s != "" && (s[0] == '+' || s[0] == '-') {
+		if s[0] == '-' {
+			sign = -1
+		}
+		s = s[1:]
+	}
+	digits := len(s) - len(strings.TrimLeft(s, "0123456789"))
+	if digits == 0 {
+		return 0, false
+	}
+	n, err := strconv.Atoi(s[:digits])
+	if err != nil { // ErrRange: there is nothing but digits
+		n = math.MaxInt
+	}
+	return sign * n, true
+}
+
+// isTrue reads the remote variable as rule R7 says.
+func isTrue(s string) bool {
+	switch strings.ToLower(trimSpace(s)) {
+	case "1", "true", "yes", "on":
+		return true
+	}
+	return false
+}
+
+// looksLikeToken reports whether s, which was meant to be something else, may be a
+// token put in the wrong place, and so must not be shown.
+func looksLikeToken(s string) bool {
+	_, jwt := peek(s)
+	return jwt || strings.Contains(s, "sk-ant-")
+}
+
+// shown returns s for a message or a report, quoted if it could harm a terminal,
+// and hidden if it may be a token.
+func shown(s string) string {
+	if looksLikeToken(s) {
+		return "(hidden: it looks like a token)"
+	}
+	if q := strconv.Quote(s); q[1:len(q)-1] != s {
+		return q
+	}
+	return s
+}
