@@ -1,0 +1,218 @@
+package ingressauth
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"strconv"
+)
+
+// place says where a source is: what to call it, and its name.
+func (r *Resolver) place(source int) (noun, name string) {
+	p := r.Profile.WithDefaults()
+	noun = "variable"
+	switch source {
+	case variable:
+		name = p.TokenVariable
+	case descriptor:
+		if n, _, ok := r.descriptorNumber(); ok {
+			return "descriptor", strconv.Itoa(n)
+		}
+		name = p.DescriptorVariable
+	case file:
+		if path, _ := r.tokenFilePath(); path != "" {
+			return "token file", shown(path)
+		}
+		name = p.FileVariable
+	}
+	return noun, shown(name)
+}
+
+// about puts the place of a source before a message on it.
+func (r *Resolver) about(source int, message string) string {
+	noun, name := r.place(source)
+	return noun + " " + name + ": " + message
+}
+
+// lookVariable is rule R1.
+func (r *Resolver) lookVariable(value string) finding {
+	if value == "" {
+		return finding{note: "not set, or empty", level: slog.LevelDebug}
+	}
+	text := r.trimVariable(value)
+	if text == "" {
+		return finding{note: "nothing but white space", level: slog.LevelWarn}
+	}
+	f := findingOf(text)
+	if text != value && f.err == nil {
+		f.note = "the white space at its end was dropped"
+	}
+	return f
+}
+
+// findingOf is the finding of a text that is not empty.
+func findingOf(text string) finding {
+	if err := checkText(text); err != nil {
+		return finding{err: err, note: err.Error(), level: slog.LevelError}
+	}
+	return finding{text: text, expiry: peekExpiry(text)}
+}
+
+// descriptorNumber says which descriptor is to be read, and whether the program
+// has named it. It reports false where the variable has no number.
+func (r *Resolver) descriptorNumber() (n int, named, ok bool) {
+	if r.Descriptor > 0 {
+		return r.Descriptor, true, true
+	}
+	n, ok = parseDescriptor(os.Getenv(r.Profile.WithDefaults().DescriptorVariable))
+	return n, false, ok
+}
+
+// noDescriptor is rules R3 and R4, where there is no descriptor to read.
+func (r *Resolver) noDescriptor() finding {
+	if os.Getenv(r.Profile.WithDefaults().DescriptorVariable) == "" {
+		return finding{note: "not set, or empty", level: slog.LevelDebug}
+	}
+	return finding{note: "it holds no number, so nothing is found", level: slog.LevelError, last: true}
+}
+
+// lookDescriptor is rules R3, R4, R5 and R7. Its outcome holds for the life of the
+// resolver (R2). It is called in the slot.
+func (r *Resolver) lookDescriptor(ctx context.Context) (finding, error) {
+	if f := r.inherited.Load(); f != nil {
+		return *f, nil
+	}
+	n, named, ok := r.descriptorNumber()
+	var f finding
+	if !ok {
+		f = r.noDescriptor()
+	} else if d, err := readDescriptor(n, named, r.Compat); err != nil {
+		f = cannotRead(err)
+	} else {
+		select {
+		case <-d.done:
+		case <-ctx.Done():
+			return finding{}, ended(ctx)
+		}
+		f = r.inDescriptor(d)
+		if f.text != "" {
+			d.persist.Do(func() { r.persist(f.text) })
+		}
+	}
+	r.logFinding(descriptor, f)
+	r.inherited.Store(&f)
+	return f, nil
+}
+
+func cannotRead(err error) finding {
+	return finding{note: "it cannot be read: " + err.Error(), level: slog.LevelError}
+}
+
+// inDescriptor is what a descriptor held that has been read.
+func (r *Resolver) inDescriptor(d *descriptorRead) finding {
+	if d.err != nil {
+		return cannotRead(d.err)
+	}
+	if len(d.text) == 0 && (d.kind == kindPipe || d.kind == kindSocket) && !r.Compat {
+		return finding{note: "at its end without a byte, so another process has read it", level: slog.LevelDebug}
+	}
+	text, err := decode(d.text)
+	switch {
+	case err != nil:
+		return finding{err: err, note: err.Error(), level: slog.LevelError}
+	case text == "":
+		return finding{note: "it is empty, so nothing is found", level: slog.LevelError, last: true}
+	}
+	return findingOf(text)
+}
+
+// tokenFilePath is the path of rule R6, and whether the file variable is set.
+func (r *Resolver) tokenFilePath() (path string, set bool) {
+	if f := r.file.Load(); f != nil {
+		return f.path, f.set
+	}
+	p := r.Profile.WithDefaults()
+	if path, set = os.LookupEnv(p.FileVariable); set {
+		return path, true
+	}
+	return p.File, false
+}
+
+// tokenFile is what is known of the token file before the next look.
+func (r *Resolver) tokenFile() tokenFile {
+	if f := r.file.Load(); f != nil {
+		return *f
+	}
+	path, set := r.tokenFilePath()
+	return tokenFile{path: path, set: set}
+}
+
+// lookFile is rule R6, and follows the file. Under Compat the first outcome holds.
+// A file that is being written when it is first seen is waited for. It is called
+// in the slot.
+func (r *Resolver) lookFile(ctx context.Context) (finding, error) {
+	old := r.tokenFile()
+	if r.Compat && r.file.Load() != nil {
+		return old.believed, nil
+	}
+	f := old.next(r.now(), r.Compat)
+	for range settleTries {
+		if f.seen != nil || f.pending == nil {
+			break
+		}
+		if err := sleep(ctx, settleTime); err != nil {
+			return finding{}, err
+		}
+		f = f.next(r.now(), r.Compat)
+	}
+	r.file.Store(&f)
+	if f.problem.note != old.problem.note {
+		r.logFinding(file, f.problem)
+	}
+	if info := f.believed.info; info != nil && info != old.believed.info && isWide(info) {
+		r.log().Warn("others than its owner have permissions on the token file",
+			"path", shown(f.path), "mode", info.Mode().Perm())
+	}
+	return f.believed, nil
+}
+
+func (r *Resolver) logFinding(source int, f finding) {
+	if f.note != "" {
+		r.log().Log(context.Background(), f.level, r.about(source, f.note))
+	}
+}
+
+// persist is rule R7. It never makes a file older than it is.
+func (r *Resolver) persist(text string) {
+	p := r.Profile.WithDefaults()
+	if !isTrue(os.Getenv(p.RemoteVariable)) {
+		return
+	}
+	if _, set := os.LookupEnv(p.FileVariable); set && !r.Compat {
+		return
+	}
+	if !r.Compat {
+		if there, _, err := readTokenFile(p.File, false); err == nil && isNewer(there, text) {
+			return
+		}
+	}
+	if err := writeTokenFile(p.File, text); err != nil {
+		r.log().Warn("the token could not be written for subprocesses that do not inherit the descriptor",
+			"path", shown(p.File), "err", withoutPath(err))
+	}
+}
+
+// isNewer reports whether a is a successor of b that ends later.
+func isNewer(a, b string) bool {
+	ca, _ := peek(a)
+	cb, _ := peek(b)
+	ta, ok := ca.expiry.time()
+	tb, _ := cb.expiry.time()
+	return ok && cb.expiry.known && ca.succeeds(cb) && ta.After(tb)
+}
+
+// policy is what a choice depends on, as of now.
+func (r *Resolver) policy() policy {
+	_, set := r.tokenFilePath()
+	return policy{compat: r.Compat, fileSet: set, refused: r.isRefused, now: r.now, about: r.about}
+}

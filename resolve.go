@@ -1,0 +1,357 @@
+package ingressauth
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Default is a resolver for programs that need no other.
+var Default Resolver
+
+// Resolver finds the session token of this process, and keeps finding it when it
+// is replaced. It looks at the token variable, at the descriptor that the
+// descriptor variable names, and at the token file, in this order; the package
+// comment has the rules.
+//
+// The zero Resolver is ready to use. It has nothing to close. It may be used by
+// many goroutines at once; its fields must not be changed, and it must not be
+// copied, after its first use.
+type Resolver struct {
+	// Compat restricts the resolver to what other clients do: no followed file,
+	// no successor of an expired token, no forgiven line break.
+	Compat bool
+
+	// Profile names the variables and the file. Zero means the defaults.
+	Profile Profile
+
+	// Descriptor, if above 0, is the number of the descriptor to read, whatever
+	// the descriptor variable says. It is for a program that has set
+	// close-on-exec on an inherited descriptor itself: one with that flag is
+	// otherwise taken for the program's own, and not read.
+	Descriptor int
+
+	// Log is told what goes wrong (errors: a source that is there and cannot be
+	// used; warnings: what works and should not be so) and what is found (debug).
+	// It is told no token. Nil means that nothing is logged.
+	Log *slog.Logger
+
+	// Now is the clock: for expiry, and for how long things stand unchanged. Nil
+	// means [time.Now].
+	Now func() time.Time
+
+	start    sync.Once
+	slot     chan struct{} // of one place; whoever is in it chooses
+	snapshot atomic.Pointer[snapshot]
+
+	// What was found so far; written in the slot, nil before the first look.
+	inherited atomic.Pointer[finding] // by the descriptor
+	file      atomic.Pointer[tokenFile]
+
+	// The tokens that servers refused, the last one last. The lock is held for
+	// moments only, so that nobody who renews or updates waits behind a pipe.
+	refusedLock sync.Mutex
+	refused     []Token
+	refusals    atomic.Uint64 // counts changes of refused
+}
+
+// snapshot is a choice and all that it was made from. It is immutable.
+type snapshot struct {
+	env          string // the token variable, as it stood
+	organization string // the organisation variable, where the token is a session key
+	sessionKey   bool
+	refusals     uint64
+	stands       bool          // for as long as these do
+	at           time.Duration // else for lookInterval from this time on, by Resolver.clock
+
+	token Token
+	err   error
+	why   string
+}
+
+const (
+	// lookInterval is how often, at most, anything but a variable is looked at.
+	lookInterval = time.Millisecond
+	// settleTries bounds the waits for a file that is being written, each of
+	// settleTime.
+	settleTries = 10
+	// maxRefused is how many refused texts are remembered: each source holds one,
+	// and some come back.
+	maxRefused = 8
+)
+
+// Token returns the current token. Where there is none it returns an error that
+// wraps [ErrNoToken] and says where it looked; any other error means that what was
+// found cannot be used, or that the context ended. It waits only for a descriptor,
+// two seconds at most, and for a file that is being written, a fifth of a second
+// at most.
+func (r *Resolver) Token(ctx context.Context) (Token, error) {
+	if s := r.current(os.Getenv(r.tokenVariable())); s != nil {
+		return s.token, s.err
+	}
+	s, err := r.resolve(ctx, false)
+	if err != nil {
+		return Token{}, err
+	}
+	return s.token, s.err
+}
+
+// Header returns a new header with the fields that carry the current token. Where
+// there is no token it is empty, and the error is nil.
+func (r *Resolver) Header(ctx context.Context) (http.Header, error) {
+	h := make(http.Header, 2)
+	t, err := r.Token(ctx)
+	if err != nil && !errors.Is(err, ErrNoToken) {
+		return nil, err
+	}
+	t.SetHeader(h)
+	return h, nil
+}
+
+// Renew says that a server refused this token, and returns another one: what the
+// same source has by now; else a successor, of the same issuer and subject, from
+// another source; else any other source's if the file variable is set, since the
+// file is then known to be this session's. Under Compat it is only ever what the
+// rules find. A refused token is not used again while there is such another one,
+// unless [Resolver.Update] names it.
+//
+// Renew looks at once, and waits for a file that is just being written. The error
+// is as Token's, and [ErrNoToken] where there is no token but refused ones.
+func (r *Resolver) Renew(ctx context.Context, refused Token) (Token, error) {
+	if !refused.IsZero() && !r.Compat {
+		r.refuse(refused)
+	}
+	const pause = settleTime / 4
+	for waited := time.Duration(0); ; waited += pause {
+		s, err := r.resolve(ctx, true)
+		if err != nil {
+			return Token{}, err
+		}
+		if s.err != nil || !sameText(s.token, refused) && !r.isRefused(s.token.Reveal()) {
+			return s.token, s.err
+		}
+		f := r.file.Load()
+		if r.Compat || f == nil || f.pending == nil || waited >= settleTries*settleTime {
+			return Token{}, fmt.Errorf("%w but one that was refused", ErrNoToken)
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return Token{}, err
+		}
+	}
+}
+
+// Update makes token the current one: it sets the token variable in this process's
+// environment, so that children inherit it, too. The empty string clears the
+// variable. A text that no header can carry is an error, and changes nothing; so
+// is one that is all white space.
+func (r *Resolver) Update(token string) error {
+	if token == "" {
+		return os.Unsetenv(r.tokenVariable())
+	}
+	text := r.trimVariable(token)
+	if text == "" {
+		return errors.New("update token: nothing but white space; to clear the token, pass the empty string")
+	}
+	if err := checkText(text); err != nil {
+		return fmt.Errorf("update token: %w", err)
+	}
+	if err := os.Setenv(r.tokenVariable(), text); err != nil {
+		return err
+	}
+	r.allow(text)
+	return nil
+}
+
+// tokenVariable is Profile.WithDefaults().TokenVariable, for the hot path.
+func (r *Resolver) tokenVariable() string {
+	return cmp.Or(r.Profile.TokenVariable, defaultProfile.TokenVariable)
+}
+
+func (r *Resolver) organizationVariable() string {
+	return cmp.Or(r.Profile.OrganizationVariable, defaultProfile.OrganizationVariable)
+}
+
+// trimVariable drops the line break, or the space, that shells leave at the end of
+// a variable.
+func (r *Resolver) trimVariable(value string) string {
+	if r.Compat {
+		return value
+	}
+	return strings.TrimRight(value, "\r\n \t")
+}
+
+func (r *Resolver) log() *slog.Logger {
+	if r.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return r.Log
+}
+
+func (r *Resolver) now() time.Time {
+	if r.Now == nil {
+		return time.Now()
+	}
+	return r.Now()
+}
+
+// epoch is where clock counts from.
+var epoch = time.Now()
+
+// clock is a time for comparison with itself. It costs half of what now does.
+func (r *Resolver) clock() time.Duration {
+	if r.Now == nil {
+		return time.Since(epoch)
+	}
+	return r.Now().Sub(epoch)
+}
+
+// current returns the snapshot if it still holds, with the token variable at env.
+func (r *Resolver) current(env string) *snapshot {
+	s := r.snapshot.Load()
+	if s == nil || s.env != env || s.refusals != r.refusals.Load() {
+		return nil
+	}
+	if s.sessionKey && s.organization != os.Getenv(r.organizationVariable()) {
+		return nil
+	}
+	if !s.stands {
+		if d := r.clock() - s.at; d < 0 || d >= lookInterval {
+			return nil
+		}
+	}
+	return s
+}
+
+// resolve makes a new snapshot, unless somebody else just did and fresh is false.
+func (r *Resolver) resolve(ctx context.Context, fresh bool) (*snapshot, error) {
+	r.start.Do(func() { r.slot = make(chan struct{}, 1) })
+	select {
+	case r.slot <- struct{}{}:
+		defer func() { <-r.slot }()
+	case <-ctx.Done():
+		return nil, ended(ctx)
+	}
+	s := &snapshot{
+		env:      os.Getenv(r.tokenVariable()),
+		refusals: r.refusals.Load(),
+		at:       r.clock(),
+	}
+	if current := r.current(s.env); current != nil && !fresh {
+		return current, nil
+	}
+	c, err := r.policy().choose(func(source int) (finding, error) {
+		switch source {
+		case variable:
+			return r.lookVariable(s.env), nil
+		case descriptor:
+			return r.lookDescriptor(ctx)
+		default:
+			return r.lookFile(ctx)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.why = c.why
+	if s.sessionKey = schemeOf(c.text) == SchemeSessionKey; s.sessionKey {
+		s.organization = os.Getenv(r.organizationVariable())
+	}
+	s.token, s.err = r.token(c, s.organization)
+	// What can change without a variable's changing: the file, and whether a
+	// token has expired.
+	s.stands = r.Compat || !c.looked[file] && !c.expiry.known
+	r.logChoice(r.snapshot.Swap(s), s, c)
+	return s, nil
+}
+
+// token makes the outcome of a choice.
+func (r *Resolver) token(c choice, organization string) (Token, error) {
+	switch {
+	case c.source < 0:
+		return Token{}, fmt.Errorf("%w: %s", ErrNoToken, c.why)
+	case c.err != nil:
+		return Token{}, errors.New(r.about(c.source, c.note))
+	}
+	t, err := NewToken(c.text, r.trimVariable(organization))
+	if err != nil { // the text was checked, so it is the organisation
+		err = fmt.Errorf("variable %s: %w", shown(r.organizationVariable()), err)
+	}
+	return t, err
+}
+
+// logChoice logs a choice that differs from the one before, which may be nil.
+func (r *Resolver) logChoice(old, now *snapshot, c choice) {
+	switch {
+	case old != nil && old.token == now.token && old.why == now.why:
+	case now.token.IsZero():
+		// What the sources had to say was logged when they were looked at, but
+		// for the variable, which is looked at all the time.
+		if c.looked[variable] && !c.looked[descriptor] {
+			r.logFinding(variable, c.finding)
+		}
+	case c.dead != "":
+		r.log().Warn("the session token is "+c.dead, "token", now.token, "source", sourceNames[c.source])
+	default:
+		r.log().Debug("session token found", "token", now.token, "source", sourceNames[c.source])
+	}
+}
+
+// refuse remembers that a server refused this token's text.
+func (r *Resolver) refuse(t Token) {
+	r.refusedLock.Lock()
+	defer r.refusedLock.Unlock()
+	if r.indexRefused(t.Reveal()) >= 0 {
+		return
+	}
+	r.refused = append(r.refused, t)
+	if n := len(r.refused) - maxRefused; n > 0 {
+		r.refused = slices.Delete(r.refused, 0, n)
+	}
+	r.refusals.Add(1)
+}
+
+// allow forgets that a server refused this text.
+func (r *Resolver) allow(text string) {
+	r.refusedLock.Lock()
+	defer r.refusedLock.Unlock()
+	if i := r.indexRefused(text); i >= 0 {
+		r.refused = slices.Delete(r.refused, i, i+1)
+		r.refusals.Add(1)
+	}
+}
+
+func (r *Resolver) isRefused(text string) bool {
+	r.refusedLock.Lock()
+	defer r.refusedLock.Unlock()
+	return r.indexRefused(text) >= 0
+}
+
+func (r *Resolver) indexRefused(text string) int {
+	return slices.IndexFunc(r.refused, func(t Token) bool { return t.Reveal() == text })
+}
+
+// sleep waits for d, or less if the context ends, which is an error.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ended(ctx)
+	}
+}
+
+// ended says why a context ended.
+func ended(ctx context.Context) error {
+	return fmt.Errorf("find session token: %w", ctx.Err())
+}
