@@ -1,0 +1,93 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/ingressauth/ingressauth"
+	"github.com/spf13/cobra"
+)
+
+func newStatus() *cobra.Command {
+	var output string
+	cmd := command("status", "Say where a token is found, and why there", `Say what each source has, which one wins, why, and what may surprise. It shows
+no token, and has no effect: a pipe that nobody has read stays unread.
+
+It exits with 0 whether or not there is a token.`,
+		func(cmd *cobra.Command, r *ingressauth.Resolver) error {
+			out := cmd.OutOrStdout()
+			switch output {
+			case "text":
+				return answer(out, statusText(r.Explain(cmd.Context()), time.Now(), paletteFor(out)))
+			case "json":
+				text, err := marshal(r.Explain(cmd.Context()))
+				if err != nil {
+					return err
+				}
+				return answer(out, text)
+			default:
+				return usageError{errors.New("--output takes text or json")}
+			}
+		})
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "`format`: text or json")
+	return cmd
+}
+
+func statusText(r ingressauth.Report, now time.Time, p palette) string {
+	var b strings.Builder
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, s := range r.Sources {
+		mark := " "
+		if s.Wins {
+			mark = "*"
+		}
+		fmt.Fprintf(table, "%s %s\t%s\t%s\n", mark, s.Source, s.Name, strings.Join(facts(s, now), ", "))
+	}
+	table.Flush()
+	switch {
+	case r.Undetermined:
+		fmt.Fprintf(&b, "\n%s %s\n", p.paint(yellow, "undetermined:"), r.Why)
+	case r.Winner == "":
+		fmt.Fprintf(&b, "\n%s %s\n", p.paint(yellow, "no token:"), r.Why)
+	default:
+		fmt.Fprintf(&b, "\n%s %s: %s\n", p.paint(green, "winner:"), r.Winner, r.Why)
+	}
+	for _, w := range r.Warnings {
+		fmt.Fprintf(&b, "%s %s\n", p.paint(yellow, "warning:"), w)
+	}
+	return b.String()
+}
+
+// facts are what is to be said of a source.
+func facts(s ingressauth.SourceReport, now time.Time) []string {
+	var facts []string
+	if s.Found {
+		facts = append(facts, string(s.Scheme)+":"+s.Fingerprint)
+	}
+	switch left := s.Expiry.Sub(now).Round(time.Second); {
+	case s.Expiry.IsZero():
+	case left > 0:
+		facts = append(facts, fmt.Sprintf("expires %s (in %v)", s.Expiry.Format(time.RFC3339), left))
+	default:
+		facts = append(facts, fmt.Sprintf("expired %s (%v ago)", s.Expiry.Format(time.RFC3339), -left))
+	}
+	if s.Note != "" && s.Note != "expired" {
+		facts = append(facts, s.Note)
+	}
+	if s.Unread && s.Waiting > 0 {
+		facts = append(facts, fmt.Sprintf("%d bytes waiting", s.Waiting))
+	}
+	if s.Mode != "" {
+		facts = append(facts, "mode "+s.Mode)
+	}
+	if s.Owner != "" {
+		facts = append(facts, "owner "+s.Owner)
+	}
+	if !s.LookedAt {
+		facts = append(facts, "not looked at")
+	}
+	return facts
+}
