@@ -121,10 +121,10 @@ func checkNumber(n int, compat bool) error {
 func checkDescriptor(n int, named, compat bool) (descriptorKind, error) {
 	kind, closeOnExec, err := inspectDescriptor(n)
 	switch {
-	case err != nil:
-		return "", err
 	case closeOnExec && !named:
 		return "", errors.New("close-on-exec is set, so this process opened it and did not inherit it")
+	case err != nil:
+		return "", err
 	case kind == kindNull && !compat:
 		return "", errors.New("it is the null device")
 	}

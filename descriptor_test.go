@@ -3,11 +3,18 @@
 package ingressauth_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -58,4 +65,307 @@ func inheritPipe(t testing.TB, text string) (number string, w *os.File) {
 		t.Fatal(err)
 	}
 	return inherit(t, r), w
+}
+
+// unused is the number of no open descriptor.
+func unused() string { return strconv.FormatInt(numbers.Add(1), 10) }
+
+func TestDescriptorRules(t *testing.T) {
+	runRules(t, []bool{false, true}, []rule{
+		{"R4 the number", func(t *testing.T, w *world, compat bool) {
+			n := inheritFile(t, "in descriptor")
+			for _, s := range []string{n, "\uFEFF\t" + n, " +" + n, "00" + n, n + "abc", n + ".7", n + " 4"} {
+				w.setenv(w.p.DescriptorVariable, s)
+				wantToken(t, w.resolver(compat), "in descriptor")
+			}
+			w.write(w.p.File, "in file")
+			for _, s := range []string{"-" + n, "0x" + n, "99999999999", "99999999999999999999999", "-99999999999999999999999"} {
+				if compat && s[:2] == "0x" {
+					continue // descriptor 0, which compat reads
+				}
+				w.setenv(w.p.DescriptorVariable, s)
+				wantToken(t, w.resolver(compat), "in file")
+			}
+		}},
+		{"R5 a pipe is read to its end and trimmed", func(t *testing.T, w *world, compat bool) {
+			n, pipe := inheritPipe(t, "\uFEFF in ")
+			w.setenv(w.p.DescriptorVariable, n)
+			go func() {
+				time.Sleep(20 * time.Millisecond)
+				pipe.WriteString("pipe\r\n ")
+				pipe.Close()
+			}()
+			r := w.resolver(compat)
+			wantToken(t, r, "in pipe")
+			wantToken(t, r, "in pipe")
+			wantToken(t, w.resolver(compat), "in pipe")
+			wantToken(t, w.resolver(!compat), "in pipe")
+			w.wantQuiet()
+		}},
+		{"R5 a file is read from its start and its offset stays", func(t *testing.T, w *world, compat bool) {
+			n := inheritFile(t, "in descriptor\n")
+			fd, _ := strconv.Atoi(n)
+			if _, err := unix.Seek(fd, 5, 0); err != nil {
+				t.Fatal(err)
+			}
+			w.setenv(w.p.DescriptorVariable, n)
+			wantToken(t, w.resolver(compat), "in descriptor")
+			if at, err := unix.Seek(fd, 0, 1); err != nil || at != 5 {
+				t.Errorf("the offset is %d, %v; want 5", at, err)
+			}
+		}},
+		{"R5 an empty descriptor ends the search", func(t *testing.T, w *world, compat bool) {
+			w.write(w.fileVariable(), "in file")
+			w.setenv(w.p.DescriptorVariable, inheritFile(t, ""))
+			wantToken(t, w.resolver(compat), "")
+			n, pipe := inheritPipe(t, " \r\n")
+			pipe.Close()
+			w.setenv(w.p.DescriptorVariable, n)
+			r := w.resolver(compat)
+			wantToken(t, r, "")
+			w.wantLog(slog.LevelError, "descriptor "+n+": it is empty")
+			w.rename(w.fileVariable(), "renewed")
+			wantToken(t, r, "")
+		}},
+		{"R5 what cannot be read leads to the file", func(t *testing.T, w *world, compat bool) {
+			w.write(w.fileVariable(), "in file")
+			dir, err := os.Open(w.dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, pipe := inheritPipe(t, "")
+			go func() {
+				pipe.WriteString(strings.Repeat("x", 64<<10+1))
+				pipe.Close()
+			}()
+			for number, reason := range map[string]string{
+				unused():        "it is not open",
+				inherit(t, dir): "it is a directory",
+				n:               "it holds more than 64 KiB",
+				"2147483648":    "no descriptor has this number",
+				"-1":            "no descriptor has this number",
+			} {
+				w.setenv(w.p.DescriptorVariable, number)
+				wantToken(t, w.resolver(compat), "in file")
+				w.wantLog(slog.LevelError, "descriptor "+number+": it cannot be read: "+reason)
+			}
+		}},
+		{"R7 the token is written for others", func(t *testing.T, w *world, compat bool) {
+			for _, remote := range []string{"1", "true", "YES", " On\n"} {
+				if err := os.RemoveAll(filepath.Dir(w.p.File)); err != nil {
+					t.Fatal(err)
+				}
+				w.setenv(w.p.RemoteVariable, remote)
+				w.setenv(w.p.DescriptorVariable, inheritFile(t, " in descriptor "))
+				wantToken(t, w.resolver(compat), "in descriptor")
+				wantFile(t, w.p.File, "in descriptor", 0o600)
+				if info, err := os.Stat(filepath.Dir(w.p.File)); err != nil || info.Mode() != fs.ModeDir|0o700 {
+					t.Errorf("its directory: %v, %v", info.Mode(), err)
+				}
+			}
+			w.unsetenv(w.p.DescriptorVariable)
+			wantToken(t, w.resolver(compat), "in descriptor")
+		}},
+		{"R7 only in a remote session", func(t *testing.T, w *world, compat bool) {
+			for _, remote := range []string{"", "0", "false", "no", "2", "truex", "ye\u017f", "\u0085true"} {
+				w.setenv(w.p.RemoteVariable, remote)
+				w.setenv(w.p.DescriptorVariable, inheritFile(t, "in descriptor"))
+				wantToken(t, w.resolver(compat), "in descriptor")
+				wantNoFile(t, w.p.File)
+			}
+		}},
+		{"R7 a failure to write is logged and no more", func(t *testing.T, w *world, compat bool) {
+			w.write(filepath.Dir(w.p.File), "a file where the directory should be")
+			w.setenv(w.p.RemoteVariable, "1")
+			w.setenv(w.p.DescriptorVariable, inheritFile(t, "in descriptor"))
+			wantToken(t, w.resolver(compat), "in descriptor")
+			w.wantLog(slog.LevelWarn, "could not be written")
+		}},
+	})
+	runRules(t, []bool{true}, []rule{
+		{"R5 a pipe without a byte is empty", func(t *testing.T, w *world, compat bool) {
+			w.write(w.p.File, "in file")
+			n, pipe := inheritPipe(t, "")
+			pipe.Close()
+			w.setenv(w.p.DescriptorVariable, n)
+			wantToken(t, w.resolver(compat), "")
+			w.wantLog(slog.LevelError, "it is empty")
+		}},
+		{"R5 the null device is empty", func(t *testing.T, w *world, compat bool) {
+			w.write(w.p.File, "in file")
+			w.setenv(w.p.DescriptorVariable, inheritPath(t, os.DevNull, os.O_RDONLY))
+			wantToken(t, w.resolver(compat), "")
+			w.wantLog(slog.LevelError, "it is empty")
+		}},
+		{"R7 the default path whatever the file variable says", func(t *testing.T, w *world, compat bool) {
+			w.fileVariable()
+			w.setenv(w.p.RemoteVariable, "1")
+			w.setenv(w.p.DescriptorVariable, inheritFile(t, "in descriptor"))
+			wantToken(t, w.resolver(compat), "in descriptor")
+			wantFile(t, w.p.File, "in descriptor", 0o600)
+		}},
+	})
+	runRules(t, []bool{false}, []rule{
+		{"a pipe without a byte was read by another process", func(t *testing.T, w *world, compat bool) {
+			w.write(w.p.File, "in file")
+			n, pipe := inheritPipe(t, "")
+			pipe.Close()
+			w.setenv(w.p.DescriptorVariable, n)
+			wantToken(t, w.resolver(compat), "in file")
+			w.wantQuiet()
+			// The other process may win while this one waits.
+			n, pipe = inheritPipe(t, "")
+			time.AfterFunc(20*time.Millisecond, func() { pipe.Close() })
+			w.setenv(w.p.DescriptorVariable, n)
+			wantToken(t, w.resolver(compat), "in file")
+		}},
+		{"a file that appears after such a pipe is found", func(t *testing.T, w *world, compat bool) {
+			n, pipe := inheritPipe(t, "")
+			pipe.Close()
+			w.setenv(w.p.DescriptorVariable, n)
+			r := w.resolver(compat)
+			wantToken(t, r, "")
+			w.write(w.p.File, "in file")
+			eventually(t, r, "in file")
+		}},
+	})
+}
+
+func TestDescriptorsAreChecked(t *testing.T) {
+	runRules(t, []bool{false, true}, []rule{
+		{"close-on-exec", func(t *testing.T, w *world, compat bool) {
+			w.write(w.p.File, "in file")
+			n := inheritFile(t, "in descriptor")
+			fd, _ := strconv.Atoi(n)
+			unix.CloseOnExec(fd)
+			w.setenv(w.p.DescriptorVariable, n)
+			wantToken(t, w.resolver(compat), "in file")
+			w.wantLog(slog.LevelError, "close-on-exec is set")
+			// A program that set it itself names the descriptor.
+			r := w.resolver(compat)
+			r.Descriptor = fd
+			wantToken(t, r, "in descriptor")
+		}},
+		{"not open for reading", func(t *testing.T, w *world, compat bool) {
+			w.write(w.p.File, "in file")
+			r, pipe, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			pipe.WriteString("not for us")
+			w.setenv(w.p.DescriptorVariable, inherit(t, pipe))
+			wantToken(t, w.resolver(compat), "in file")
+			w.wantLog(slog.LevelError, "it is not open for reading")
+			buf := make([]byte, 64)
+			if n, err := r.Read(buf); err != nil || string(buf[:n]) != "not for us" {
+				t.Errorf("the pipe's reader got %q, %v", buf[:n], err)
+			}
+		}},
+		{"devices", func(t *testing.T, w *world, compat bool) {
+			w.write(w.p.File, "in file")
+			paths := []string{"/dev/zero"}
+			if !compat {
+				paths = append(paths, os.DevNull)
+			}
+			for _, path := range paths {
+				w.setenv(w.p.DescriptorVariable, inheritPath(t, path, os.O_RDONLY))
+				wantToken(t, w.resolver(compat), "in file")
+			}
+			w.wantLog(slog.LevelError, "it is a character device")
+		}},
+	})
+}
+
+// inheritPath is a descriptor on what is at path.
+func inheritPath(t testing.TB, path string, flags int) string {
+	t.Helper()
+	f, err := os.OpenFile(path, flags, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return inherit(t, f)
+}
+
+func TestDescriptorIsReadOnce(t *testing.T) {
+	w := newWorld(t)
+	n, pipe := inheritPipe(t, "")
+	w.setenv(w.p.DescriptorVariable, n)
+	found := make(chan string)
+	for i := range 64 {
+		r := w.resolver(i%2 == 0)
+		go func() { found <- tokenText(t, r) }()
+	}
+	pipe.WriteString("in pipe")
+	pipe.Close()
+	for range 64 {
+		if got := <-found; got != "in pipe" {
+			t.Errorf("found %q", got)
+		}
+	}
+}
+
+func TestGivingUpChangesNothing(t *testing.T) {
+	w := newWorld(t)
+	n, pipe := inheritPipe(t, "in ")
+	w.setenv(w.p.DescriptorVariable, n)
+	r := w.resolver(false)
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		if got, err := r.Token(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("Token: %v, %v", got, err)
+		}
+		cancel()
+	}
+	pipe.WriteString("pipe")
+	pipe.Close()
+	wantToken(t, r, "in pipe")
+}
+
+func TestUpdateAndRenewDoNotWaitBehindAPipe(t *testing.T) {
+	w := newWorld(t)
+	n, pipe := inheritPipe(t, "")
+	w.setenv(w.p.DescriptorVariable, n)
+	r := w.resolver(false)
+	waiting := make(chan string)
+	go func() { waiting <- tokenText(t, r) }()
+	for !r.Explain(t.Context()).Undetermined || r.Explain(t.Context()).Sources[1].Note != "it is being read" {
+		time.Sleep(time.Millisecond)
+	}
+	t.Cleanup(func() { os.Unsetenv(w.p.TokenVariable) })
+	if err := r.Update("updated"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if got, err := r.Renew(ctx, newToken(t, "refused", "")); err != nil || got.Reveal() != "updated" {
+		t.Errorf("Renew: %v, %v", got, err)
+	}
+	pipe.WriteString("in pipe")
+	pipe.Close()
+	if got := <-waiting; got != "in pipe" && got != "updated" {
+		t.Errorf("who waited found %q", got)
+	}
+}
+
+func TestPipeThatStaysOpen(t *testing.T) {
+	t.Parallel() // it takes two seconds
+	w := newWorld(t)
+	w.write(w.p.File, "in file")
+	for _, tt := range []struct{ text, want string }{
+		{"complete line\n", "complete line"},
+		{" \n complete line \nincomplete", "complete line"},
+		{"incomplete", "in file"},
+		{"\n", "in file"},
+		{"", "in file"},
+	} {
+		t.Run(fmt.Sprintf("%q", tt.text), func(t *testing.T) {
+			w := &world{t: t, p: w.p, dir: w.dir, log: new(logBuffer), now: w.now}
+			w.p.DescriptorVariable += strconv.Itoa(len(tt.text))
+			n, _ := inheritPipe(t, tt.text)
+			w.setenv(w.p.DescriptorVariable, n)
+			t.Parallel()
+			wantToken(t, w.resolver(false), tt.want)
+		})
+	}
 }

@@ -16,17 +16,18 @@ func inspectDescriptor(n int) (kind descriptorKind, closeOnExec bool, err error)
 	if err != nil {
 		return "", false, errors.New("it is not open")
 	}
+	closeOnExec = flags&unix.FD_CLOEXEC != 0
 	status, err := unix.FcntlInt(uintptr(n), unix.F_GETFL, 0)
 	if err != nil {
-		return "", false, err
+		return "", closeOnExec, err
 	}
 	// Opening a pipe's write end by its path succeeds, and steals from its reader.
 	if status&unix.O_ACCMODE == unix.O_WRONLY || status&pathOnly != 0 {
-		return "", false, errors.New("it is not open for reading")
+		return "", closeOnExec, errors.New("it is not open for reading")
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(n, &st); err != nil {
-		return "", false, err
+		return "", closeOnExec, err
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
@@ -46,7 +47,7 @@ func inspectDescriptor(n int) (kind descriptorKind, closeOnExec bool, err error)
 	default:
 		err = errors.New("it is not a file, a pipe or a socket")
 	}
-	return kind, flags&unix.FD_CLOEXEC != 0, err
+	return kind, closeOnExec, err
 }
 
 func isNullDevice(device uint64) bool {

@@ -50,7 +50,7 @@ type Resolver struct {
 	Now func() time.Time
 
 	start    sync.Once
-	slot     chan struct{} // of one place; whoever is in it chooses
+	slot     chan struct{} // of one place; whoever is in it looks beyond the variable
 	snapshot atomic.Pointer[snapshot]
 
 	// What was found so far; written in the slot, nil before the first look.
@@ -232,32 +232,42 @@ func (r *Resolver) current(env string) *snapshot {
 }
 
 // resolve makes a new snapshot, unless somebody else just did and fresh is false.
+// Only what lies beyond the variable is looked at in the slot, so that a token in
+// the variable never waits behind a pipe.
 func (r *Resolver) resolve(ctx context.Context, fresh bool) (*snapshot, error) {
-	r.start.Do(func() { r.slot = make(chan struct{}, 1) })
-	select {
-	case r.slot <- struct{}{}:
-		defer func() { <-r.slot }()
-	case <-ctx.Done():
-		return nil, ended(ctx)
-	}
 	s := &snapshot{
 		env:      os.Getenv(r.tokenVariable()),
 		refusals: r.refusals.Load(),
 		at:       r.clock(),
 	}
-	if current := r.current(s.env); current != nil && !fresh {
+	var inSlot bool
+	defer func() {
+		if inSlot {
+			<-r.slot
+		}
+	}()
+	var current *snapshot
+	c, err := r.policy().choose(func(source int) (finding, error) {
+		if source == variable {
+			return r.lookVariable(s.env), nil
+		}
+		if !inSlot {
+			if err := r.enter(ctx); err != nil {
+				return finding{}, err
+			}
+			inSlot = true
+			if current = r.current(s.env); current != nil && !fresh {
+				return finding{}, errAnswered
+			}
+		}
+		if source == descriptor {
+			return r.lookDescriptor(ctx)
+		}
+		return r.lookFile(ctx)
+	})
+	if err == errAnswered {
 		return current, nil
 	}
-	c, err := r.policy().choose(func(source int) (finding, error) {
-		switch source {
-		case variable:
-			return r.lookVariable(s.env), nil
-		case descriptor:
-			return r.lookDescriptor(ctx)
-		default:
-			return r.lookFile(ctx)
-		}
-	})
 	if err != nil {
 		return nil, err
 	}
@@ -271,6 +281,20 @@ func (r *Resolver) resolve(ctx context.Context, fresh bool) (*snapshot, error) {
 	s.stands = r.Compat || !c.looked[file] && !c.expiry.known
 	r.logChoice(r.snapshot.Swap(s), s, c)
 	return s, nil
+}
+
+// errAnswered says that somebody else has just answered the question.
+var errAnswered = errors.New("answered")
+
+// enter waits for the slot.
+func (r *Resolver) enter(ctx context.Context) error {
+	r.start.Do(func() { r.slot = make(chan struct{}, 1) })
+	select {
+	case r.slot <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ended(ctx)
+	}
 }
 
 // token makes the outcome of a choice.

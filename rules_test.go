@@ -285,7 +285,9 @@ func TestImprovements(t *testing.T) {
 		}},
 		{"an expired token yields to its successor", func(t *testing.T, w *world, compat bool) {
 			w.freeze()
-			claims := func(iss, sub string, exp int) string { return jwt(fmt.Sprintf(`{"iss":%q,"sub":%q,"exp":%d}`, iss, sub, exp)) }
+			claims := func(iss, sub string, exp int) string {
+				return jwt(fmt.Sprintf(`{"iss":%q,"sub":%q,"exp":%d}`, iss, sub, exp))
+			}
 			now := int(w.now.Load().Unix())
 			valid, expired := now+3600, now-1
 			old := "sk-ant-cc-" + claims("i", "s", expired)

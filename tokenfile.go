@@ -56,13 +56,16 @@ func (f tokenFile) next(now time.Time, compat bool) tokenFile {
 	if !settled && !compat && !f.believable(info, now) {
 		return f.wait(info, now)
 	}
-	text, info, err := readTokenFile(f.path, compat)
+	text, read, err := readTokenFile(f.path, compat)
 	switch {
-	case err == errChanging && !compat:
-		return f.wait(info, now)
 	case err != nil && err != errChanging:
 		return f.unreadable(err)
+	case compat:
+	case err == errChanging, !identical(info, read) && !f.believable(read, now):
+		return f.wait(read, now)
 	}
+	settled = settled && identical(info, read)
+	info = read
 	f.seen, f.pending = info, nil
 	if !settled && age(info, now) < settledAge {
 		f.pending, f.since = info, now

@@ -1,0 +1,174 @@
+package ingressauth
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/big"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+func FuzzTrimSpace(f *testing.F) {
+	for _, s := range []string{"", " \t\v\f\n\r\u2028\u2029\uFEFF\u00a0\u3000x y\u1680 ", "\u0085x\u200b", "\xff \xfe"} {
+		f.Add(s)
+	}
+	// ECMAScript's WhiteSpace and LineTerminator, spelled out.
+	const spaces = "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\uFEFF"
+	f.Fuzz(func(t *testing.T, s string) {
+		if got, want := trimSpace(s), strings.Trim(s, spaces); got != want {
+			t.Errorf("trimSpace(%q) = %q, want %q", s, got, want)
+		}
+	})
+}
+
+var number = regexp.MustCompile(`^[+-]?[0-9]+`)
+
+func FuzzParseDescriptor(f *testing.F) {
+	for _, s := range []string{"3abc", " +3", "03", "3.7", "0x3", "-1", "", "+-3", "\u00853", "99999999999999999999", "-99999999999999999999"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		got, ok := parseDescriptor(s)
+		match := number.FindString(strings.TrimLeftFunc(s, isSpace))
+		if ok != (match != "") {
+			t.Fatalf("parseDescriptor(%q) = %d, %v", s, got, ok)
+		}
+		if !ok {
+			return
+		}
+		want, _ := new(big.Int).SetString(match, 10)
+		switch {
+		case want.IsInt64() && want.Int64() != math.MinInt64:
+			if int64(got) != want.Int64() {
+				t.Errorf("parseDescriptor(%q) = %d, want %v", s, got, want)
+			}
+		case got != want.Sign()*math.MaxInt:
+			t.Errorf("parseDescriptor(%q) = %d, and it is %v", s, got, want)
+		}
+	})
+}
+
+func FuzzPeek(f *testing.F) {
+	for _, s := range []string{"a.e30.b", "sk-ant-cc-a.eyJleHAiOjF9.b", "a.b", "a..b", "a.bnVsbA.b", "a.eyJleHAiOjFlOTk5OTk5fQ.b"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		c, ok := peek(s)
+		if ok != (strings.Count(s, ".") == 2) && ok {
+			t.Errorf("peek(%q) takes a text without three parts for a JWT", s)
+		}
+		if !ok && c != (claims{}) {
+			t.Errorf("peek(%q) = %+v of no JWT", s, c)
+		}
+		if c.succeeds(claims{}) {
+			t.Errorf("peek(%q) succeeds nobody", s)
+		}
+		at, known := c.expiry.time()
+		if !known {
+			return
+		}
+		if _, err := json.Marshal(at); err != nil {
+			t.Errorf("peek(%q): expiry %v, which has no form: %v", s, at, err)
+		}
+		if !c.expiry.past(at) || c.expiry.past(at.Add(-time.Nanosecond)) {
+			t.Errorf("peek(%q): expiry %v does not end there", s, at)
+		}
+	})
+}
+
+func FuzzSetHeader(f *testing.F) {
+	f.Add("tok", "org", "a=1; sessionKey=old; b=2", "Cookie")
+	f.Add("sk-ant-sid01-x", "org", "sessionKey", "cookie")
+	f.Add("sk-ant-sid01-x; a=b", "or\ng", ";;=;sessionKey = x", "AUTHORIZATION")
+	f.Add("a\r\nb", "", "sessionKey=1,sessionKey=2", "x-Organization-Uuid")
+	f.Fuzz(func(t *testing.T, text, organization, value, name string) {
+		token, err := NewToken(text, organization)
+		if err != nil {
+			if text != "" && strings.Contains(err.Error(), text) && len(text) > 8 {
+				t.Errorf("the error shows the text: %v", err)
+			}
+			return
+		}
+		h := http.Header{name: {value, "sessionKey=other"}, "Cookie": {value}, "Authorization": {"old"}, "Accept": {"x"}}
+		token.SetHeader(h)
+		if h.Get("Accept") != "x" && name != "Accept" {
+			t.Error("another field was touched")
+		}
+		// What a server makes of it, which must be this token and no other.
+		r := &http.Request{Header: h}
+		var keys []string
+		for _, c := range r.CookiesNamed(cookieName) {
+			keys = append(keys, c.Value)
+		}
+		switch token.Scheme() {
+		case SchemeBearer:
+			if got := h[fieldAuthorization]; len(got) != 1 || got[0] != "Bearer "+text || len(keys) != 0 || h[fieldOrganization] != nil {
+				t.Errorf("%q", h)
+			}
+		case SchemeSessionKey:
+			if len(keys) != 1 || keys[0] != text || h[fieldAuthorization] != nil || len(h[fieldCookie]) != 1 || h.Get(fieldOrganization) != organization {
+				t.Errorf("%q", h)
+			}
+		}
+		for field := range h {
+			if c := http.CanonicalHeaderKey(field); c != field && (c == fieldCookie || c == fieldAuthorization || c == fieldOrganization) {
+				t.Errorf("%q has %q, too", h, field)
+			}
+		}
+	})
+}
+
+// TestAgreesWithECMAScript asks Node what it trims and what it parses.
+func TestAgreesWithECMAScript(t *testing.T) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("CI has no node")
+		}
+		t.Skip("needs node")
+	}
+	numbers := []string{"3abc", " +3", "03", "3.7", "0x3", "-1", "", "abc", "+", "- 3", "+-3", "\uFEFF3", "\u00853", "\u200b3", "1e3", "٣", "-0", "2147483648"}
+	input, err := json.Marshal(numbers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const script = `
+		let trimmed = [];
+		for (let i = 0; i <= 0x10FFFF; i++)
+			if ((i < 0xD800 || i > 0xDFFF) && String.fromCodePoint(i).trim() === "") trimmed.push(i);
+		const numbers = JSON.parse(process.argv[1]).map(s => parseInt(s, 10)).map(n => Number.isNaN(n) ? null : n);
+		console.log(JSON.stringify({trimmed, numbers}));`
+	out, err := exec.Command(node, "-e", script, string(input)).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want struct {
+		Trimmed []rune
+		Numbers []*int
+	}
+	if err := json.Unmarshal(out, &want); err != nil {
+		t.Fatal(err)
+	}
+	var trimmed []rune
+	for r := range utf8.MaxRune + 1 {
+		if utf8.ValidRune(r) && trimSpace(string(r)) == "" {
+			trimmed = append(trimmed, r)
+		}
+	}
+	if fmt.Sprint(trimmed) != fmt.Sprint(want.Trimmed) {
+		t.Errorf("we trim %U, Node %U", trimmed, want.Trimmed)
+	}
+	for i, s := range numbers {
+		got, ok := parseDescriptor(s)
+		if ok != (want.Numbers[i] != nil) || ok && got != *want.Numbers[i] {
+			t.Errorf("parseDescriptor(%q) = %d, %v, and not what Node says", s, got, ok)
+		}
+	}
+}

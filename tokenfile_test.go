@@ -1,0 +1,442 @@
+//go:build linux || darwin || freebsd
+
+package ingressauth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ingressauth/ingressauth"
+	"golang.org/x/sys/unix"
+)
+
+func TestTokenFileIsFollowed(t *testing.T) {
+	runRules(t, []bool{false}, []rule{
+		{"one that appears is found", func(t *testing.T, w *world, _ bool) {
+			r := w.resolver(false)
+			wantToken(t, r, "")
+			w.rename(w.p.File, "in file")
+			eventually(t, r, "in file")
+		}},
+		{"a rename is believed at once", func(t *testing.T, w *world, _ bool) {
+			w.freeze()
+			path := w.fileVariable()
+			w.rename(path, "first")
+			r := w.resolver(false)
+			wantToken(t, r, "first")
+			for i := range 20 {
+				text := fmt.Sprint("renamed ", i)
+				w.rename(path, text)
+				w.advance(time.Millisecond)
+				wantToken(t, r, text)
+			}
+		}},
+		{"links are followed, as in a projected volume", func(t *testing.T, w *world, _ bool) {
+			path := w.fileVariable()
+			for _, generation := range []string{"1", "2"} {
+				w.rename(filepath.Join(w.dir, "..data"+generation, "token"), "generation "+generation)
+			}
+			link := filepath.Join(w.dir, "..data")
+			for _, step := range []error{os.Symlink("..data1", link), os.Symlink("..data/token", path)} {
+				if step != nil {
+					t.Fatal(step)
+				}
+			}
+			r := w.resolver(false)
+			wantToken(t, r, "generation 1")
+			if err := errors.Join(os.Symlink("..data2", link+".new"), os.Rename(link+".new", link)); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, r, "generation 2")
+		}},
+		{"a change in place is believed after 20 ms", func(t *testing.T, w *world, _ bool) {
+			w.freeze()
+			path := w.fileVariable()
+			w.rename(path, "first")
+			r := w.resolver(false)
+			wantToken(t, r, "first")
+			w.write(path, "second")
+			for range 19 {
+				w.advance(time.Millisecond)
+				wantToken(t, r, "first")
+			}
+			w.advance(2 * time.Millisecond)
+			wantToken(t, r, "second")
+		}},
+		{"and every change in place begins them anew", func(t *testing.T, w *world, _ bool) {
+			w.freeze()
+			path := w.fileVariable()
+			w.rename(path, "first")
+			r := w.resolver(false)
+			wantToken(t, r, "first")
+			for i := range 10 {
+				w.write(path, strings.Repeat("x", i+10))
+				w.advance(15 * time.Millisecond)
+				wantToken(t, r, "first")
+			}
+			w.advance(21 * time.Millisecond)
+			wantToken(t, r, strings.Repeat("x", 19))
+		}},
+		{"an old change in place is believed at once", func(t *testing.T, w *world, _ bool) {
+			w.freeze()
+			path := w.fileVariable()
+			w.rename(path, "first")
+			r := w.resolver(false)
+			wantToken(t, r, "first")
+			w.write(path, "second")
+			w.advance(2 * time.Second)
+			wantToken(t, r, "second")
+		}},
+		{"no text takes no token's place", func(t *testing.T, w *world, _ bool) {
+			path := w.fileVariable()
+			w.rename(path, "first")
+			r := w.resolver(false)
+			wantToken(t, r, "first")
+			for _, spoil := range []func(){
+				func() { w.write(path, "") },
+				func() { w.write(path, " \n") },
+				func() { w.rename(path, "") },
+				func() { w.rename(path, secret+"\x00") },
+				func() { w.rename(path, secret+strings.Repeat("x", 64<<10)) },
+				func() { os.Remove(path) },
+				func() { os.Mkdir(path, 0o700) },
+			} {
+				spoil()
+				time.Sleep(30 * time.Millisecond)
+				wantToken(t, r, "first")
+				wantToken(t, r, "first")
+			}
+			w.wantLog(slog.LevelError, "it is empty")
+			w.wantLog(slog.LevelError, "control character")
+			w.wantLog(slog.LevelError, "it is not a regular file")
+			if n := strings.Count(w.log.String(), "level=ERROR"); n > 7 {
+				t.Errorf("%d errors were logged; each is worth one:\n%s", n, w.log)
+			}
+			if strings.Contains(w.log.String(), secret) {
+				t.Error("the log shows a token")
+			}
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+			w.rename(path, "second")
+			eventually(t, r, "second")
+		}},
+		{"what cannot be opened now may be later", func(t *testing.T, w *world, _ bool) {
+			path := w.fileVariable()
+			if err := os.Symlink(path, path); err != nil {
+				t.Fatal(err)
+			}
+			r := w.resolver(false)
+			wantToken(t, r, "")
+			w.wantLog(slog.LevelError, unix.ELOOP.Error())
+			w.rename(path, "in file")
+			eventually(t, r, "in file")
+		}},
+		{"a wide mode is reported", func(t *testing.T, w *world, _ bool) {
+			path := w.fileVariable()
+			w.write(path, "in file")
+			if err := os.Chmod(path, 0o640); err != nil {
+				t.Fatal(err)
+			}
+			r := w.resolver(false)
+			wantToken(t, r, "in file")
+			w.wantLog(slog.LevelWarn, "others than its owner")
+			report := r.Explain(t.Context())
+			if got := report.Sources[2].Mode; got != "0640" || len(report.Warnings) != 1 || !strings.Contains(report.Warnings[0], "0640") {
+				t.Errorf("mode %s, warnings %q", got, report.Warnings)
+			}
+		}},
+	})
+}
+
+// TestTokenFileWrittenInPieces has a writer that rewrites the file in place, in
+// two pieces and with a pause between them. No reader may see a half.
+func TestTokenFileWrittenInPieces(t *testing.T) {
+	w := newWorld(t)
+	path := w.fileVariable()
+	half := strings.Repeat("x", 50)
+	generation := func(i int) string { return fmt.Sprintf("%s-%04d-%s", half, i, half) }
+	w.rename(path, generation(0))
+	long := w.resolver(false)
+	wantToken(t, long, generation(0))
+
+	stop := make(chan struct{})
+	written := make(chan int)
+	go func() {
+		defer close(written)
+		for i := 1; ; i++ {
+			text := generation(i)
+			f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			f.WriteString(text[:60])
+			for start := time.Now(); time.Since(start) < 200*time.Microsecond; {
+			}
+			f.WriteString(text[60:])
+			f.Close()
+			select {
+			case <-stop:
+				written <- i
+				return
+			case <-time.After(time.Duration(i%40) * time.Millisecond):
+			}
+		}
+	}()
+	whole := len(generation(0))
+	deadline := time.Now().Add(1500 * time.Millisecond)
+	var fresh sync.WaitGroup
+	fresh.Go(func() {
+		// Programs that start just now have no old token to fall back on.
+		for time.Now().Before(deadline) {
+			if got := tokenText(t, w.resolver(false)); len(got) != whole && got != "" {
+				t.Errorf("at its first look, found a text of %d bytes, of %d", len(got), whole)
+			}
+		}
+	})
+	seen := map[string]bool{}
+	for time.Now().Before(deadline) {
+		got := tokenText(t, long)
+		if len(got) != whole {
+			t.Errorf("found a text of %d bytes, of %d", len(got), whole)
+			break
+		}
+		seen[got] = true
+	}
+	fresh.Wait()
+	if len(seen) < 5 {
+		t.Errorf("only %d generations were found", len(seen))
+	}
+	close(stop)
+	last := <-written
+	eventually(t, long, generation(last))
+}
+
+func TestTokenFileIsRegular(t *testing.T) {
+	w := newWorld(t)
+	path := w.fileVariable()
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, compat := range []bool{false, true} {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if _, err := w.resolver(compat).Token(ctx); !errors.Is(err, ingressauth.ErrNoToken) {
+			t.Errorf("a FIFO: %v", err)
+		}
+	}
+	w.wantLog(slog.LevelError, "it is not a regular file")
+}
+
+func TestTokenFileOwner(t *testing.T) {
+	need(t, os.Geteuid() == 0, "root")
+	const somebody, another = 12345, 12346
+	for _, tt := range []struct {
+		name             string
+		file, dir        int
+		trusted, reading int // 1: trusted; the user who reads
+	}{
+		{"root's", 0, 0, 1, 0},
+		{"unknown in this user namespace", 65534, 0, 1, 0},
+		{"somebody's, for root, in a directory of his", somebody, somebody, 1, 0},
+		{"somebody's, for root, in a directory of root's", somebody, 0, 0, 0},
+		{"somebody's, for root, in a directory of another's", somebody, another, 0, 0},
+		{"his own", somebody, 0, 1, somebody},
+		{"root's, for somebody", 0, 0, 1, somebody},
+		{"another's, for somebody", another, another, 0, somebody},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			dir, err := os.MkdirTemp("/tmp", "ingressauth-test-")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { os.RemoveAll(dir) })
+			path := filepath.Join(dir, "token")
+			w.rename(path, "in file")
+			w.setenv(w.p.FileVariable, path)
+			for _, err := range []error{os.Chmod(dir, 0o755), os.Chmod(path, 0o644), os.Chown(path, tt.file, -1), os.Chown(dir, tt.dir, -1)} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tt.reading != 0 {
+				got := tokenTextAs(t, tt.reading, w)
+				if (got == "in file") != (tt.trusted == 1) {
+					t.Errorf("found %q", got)
+				}
+				return
+			}
+			want := map[int]string{1: "in file"}[tt.trusted]
+			wantToken(t, w.resolver(false), want)
+			if want == "" {
+				w.wantLog(slog.LevelError, "it belongs to user 12345")
+			}
+			wantToken(t, w.resolver(true), "in file") // which only reports
+			if report := w.resolver(true).Explain(t.Context()); report.Sources[2].Owner != fmt.Sprint(tt.file) {
+				t.Errorf("Explain says that it belongs to %q", report.Sources[2].Owner)
+			}
+			// A link that anybody made leads nowhere new.
+			link := filepath.Join(w.dir, "link")
+			if err := os.Symlink(path, link); err != nil {
+				t.Fatal(err)
+			}
+			w.setenv(w.p.FileVariable, link)
+			if tt.file == somebody {
+				wantToken(t, w.resolver(false), "")
+			}
+		})
+	}
+}
+
+func TestPersistingFollowsNoLink(t *testing.T) {
+	persist := func(w *world) {
+		w.setenv(w.p.RemoteVariable, "1")
+		w.setenv(w.p.DescriptorVariable, inheritFile(t, "in descriptor"))
+		wantToken(t, w.resolver(false), "in descriptor")
+	}
+	t.Run("file", func(t *testing.T) {
+		w := newWorld(t)
+		elsewhere := filepath.Join(w.dir, "elsewhere")
+		w.write(elsewhere, "another file's")
+		w.write(w.p.File, "")
+		if err := errors.Join(os.Remove(w.p.File), os.Symlink(elsewhere, w.p.File)); err != nil {
+			t.Fatal(err)
+		}
+		persist(w)
+		wantFile(t, elsewhere, "another file's", 0o600)
+		wantFile(t, w.p.File, "in descriptor", 0o600)
+	})
+	t.Run("directory", func(t *testing.T) {
+		w := newWorld(t)
+		elsewhere := filepath.Join(w.dir, "elsewhere")
+		if err := errors.Join(os.Mkdir(elsewhere, 0o700), os.Symlink(elsewhere, filepath.Dir(w.p.File))); err != nil {
+			t.Fatal(err)
+		}
+		persist(w)
+		wantNoFile(t, w.p.File)
+		w.wantLog(slog.LevelWarn, "its directory is a link")
+	})
+	t.Run("modes", func(t *testing.T) {
+		w := newWorld(t)
+		dir := filepath.Dir(w.p.File)
+		w.write(w.p.File, "old")
+		if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(w.p.File, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Umask(unix.Umask(0o277))
+		persist(w)
+		wantFile(t, w.p.File, "in descriptor", 0o600)
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o755 {
+			t.Errorf("a directory that was there has mode %v now, %v", info.Mode(), err)
+		}
+	})
+}
+
+func TestPersistingSweeps(t *testing.T) {
+	w := newWorld(t)
+	dir := filepath.Dir(w.p.File)
+	old := time.Now().Add(-time.Hour)
+	for name, age := range map[string]time.Time{
+		".well-known.tmp-KILLED": old, ".well-known.tmp-WRITING": time.Now(),
+		".another.tmp-KILLED": old, "well-known.bak": old,
+	} {
+		w.write(filepath.Join(dir, name), secret)
+		if err := os.Chtimes(filepath.Join(dir, name), age, age); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.setenv(w.p.RemoteVariable, "1")
+	w.setenv(w.p.DescriptorVariable, inheritFile(t, "in descriptor"))
+	wantToken(t, w.resolver(false), "in descriptor")
+	var names []string
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if got, want := strings.Join(names, " "), ".another.tmp-KILLED .well-known.tmp-WRITING well-known well-known.bak"; got != want {
+		t.Errorf("the directory has %s; want %s", got, want)
+	}
+}
+
+// TestPersistingAtOnce has processes that write the file at the same time, and one
+// reader that must see a whole one, always.
+func TestPersistingAtOnce(t *testing.T) {
+	w := newWorld(t)
+	const writers = 16
+	whole := make(map[string]bool)
+	var processes []*exec.Cmd
+	for i := range writers {
+		text := strings.Repeat(fmt.Sprintf("%02d", i), 20000)
+		whole[text] = true
+		cmd := helper(t, w.p, w.p.RemoteVariable+"=1", w.p.DescriptorVariable+"=3")
+		fd := filepath.Join(w.dir, fmt.Sprint(i))
+		w.write(fd, text)
+		f, err := os.Open(fd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		cmd.ExtraFiles = []*os.File{f}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		processes = append(processes, cmd)
+	}
+	ended := make(chan error)
+	go func() {
+		var err error
+		for _, p := range processes {
+			err = errors.Join(err, p.Wait())
+		}
+		ended <- err
+	}()
+	reads := 0
+	for {
+		if b, err := os.ReadFile(w.p.File); err == nil {
+			reads++
+			if !whole[string(b)] {
+				t.Fatalf("read %d bytes that no process wrote", len(b))
+			}
+		}
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Error(err)
+			}
+			if entries, _ := os.ReadDir(filepath.Dir(w.p.File)); len(entries) != 1 || reads == 0 {
+				t.Errorf("%d files are left, after %d reads", len(entries), reads)
+			}
+			return
+		default:
+		}
+	}
+}
+
+// tokenTextAs is what another user's process finds; "" where it finds nothing.
+func tokenTextAs(t *testing.T, user int, w *world) string {
+	t.Helper()
+	cmd := helper(t, w.p)
+	cmd.Path = copyOfTestBinary(t)
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(user), Gid: uint32(user)}}
+	out, err := cmd.CombinedOutput()
+	if err != nil && !strings.Contains(string(out), ingressauth.ErrNoToken.Error()) {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if err != nil {
+		return ""
+	}
+	return string(out)
+}
