@@ -66,13 +66,14 @@ var errUnread = errors.New("it depends on what is in the descriptor, which nobod
 // Explain says what [Resolver.Token] would do, and why, and what every source has.
 // It has no effect: it reads files and nothing that can be read only once, logs
 // nothing, and leaves what the resolver knows as it is. It never waits for a
-// resolution under way.
+// resolution under way; like Token it waits, a fifth of a second at most, for a
+// file that is being written when it is first seen, unless the context ends.
 func (r *Resolver) Explain(ctx context.Context) Report {
 	var found [sources]finding
 	var reports [sources]SourceReport
 	found[variable] = r.lookVariable(os.Getenv(r.tokenVariable()))
 	found[descriptor] = r.peekDescriptor(&reports[descriptor])
-	f := r.peekFile()
+	f := r.peekFile(ctx)
 	found[file] = f.believed
 
 	policy := r.policy()
@@ -153,12 +154,13 @@ func (r *Resolver) peekDescriptor(s *SourceReport) finding {
 }
 
 // peekFile is lookFile without effect.
-func (r *Resolver) peekFile() tokenFile {
+func (r *Resolver) peekFile(ctx context.Context) tokenFile {
 	f := r.tokenFile()
 	if r.Compat && r.file.Load() != nil {
 		return f
 	}
-	return f.next(r.now(), r.Compat)
+	f, _ = r.nextFile(ctx, f) // should the context end, that much is known
+	return f
 }
 
 // describe fills in what was found.

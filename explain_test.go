@@ -145,7 +145,6 @@ func TestExplain(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
 			tt.prepare(w)
-			time.Sleep(25 * time.Millisecond) // for the file to settle
 			r := w.resolver(tt.compat)
 			want := tt.want(w.p)
 			got := r.Explain(t.Context())

@@ -26,36 +26,54 @@ const (
 // and so only removes.
 func (t Token) SetHeader(h http.Header) {
 	d := t.data()
-	canonicalize(h)
-	cookies := otherCookies(h[fieldCookie])
-	switch d.scheme {
-	case SchemeSessionKey:
+	// A field under another name than its canonical one is rare, and shows only
+	// among fields that are not ours.
+	if ours := d.set(h); len(h) > ours && canonicalize(h) {
+		d.set(h)
+	}
+}
+
+// set is SetHeader for canonical names. It returns how many of our fields h has
+// after it.
+func (d *tokenData) set(h http.Header) (ours int) {
+	if d.scheme == SchemeBearer {
+		h[fieldAuthorization] = []string{d.value}
+		if ours++; len(h) == ours {
+			return ours // there is nothing to remove
+		}
+	} else {
 		delete(h, fieldAuthorization)
+	}
+	cookies, had := h[fieldCookie]
+	if had {
+		cookies = otherCookies(cookies)
+	}
+	if d.scheme == SchemeSessionKey {
 		value := d.value
 		if len(cookies) > 0 {
 			value = strings.Join(cookies, "; ") + "; " + value
 		}
 		cookies = []string{value}
-	case SchemeBearer:
-		h[fieldAuthorization] = []string{d.value}
-	default:
-		delete(h, fieldAuthorization)
 	}
 	if len(cookies) > 0 {
 		h[fieldCookie] = cookies
-	} else {
+		ours++
+	} else if had {
 		delete(h, fieldCookie)
 	}
 	if d.organization != "" {
 		h[fieldOrganization] = []string{d.organization}
+		ours++
 	} else {
 		delete(h, fieldOrganization)
 	}
+	return ours
 }
 
-// canonicalize brings our three fields under their canonical names. A map that was
-// filled by assignment can hold "cookie", which is sent as it stands.
-func canonicalize(h http.Header) {
+// canonicalize brings our three fields under their canonical names, and reports
+// whether any was not. A map that was filled by assignment can hold "cookie",
+// which is sent as it stands.
+func canonicalize(h http.Header) (changed bool) {
 	for name, values := range h {
 		switch len(name) {
 		case len(fieldAuthorization), len(fieldCookie), len(fieldOrganization):
@@ -67,8 +85,10 @@ func canonicalize(h http.Header) {
 		case fieldAuthorization, fieldCookie, fieldOrganization:
 			delete(h, name)
 			h[canonical] = slices.Concat(h[canonical], values)
+			changed = true
 		}
 	}
+	return changed
 }
 
 // otherCookies returns the values of Cookie fields without the session key: values

@@ -148,22 +148,15 @@ func (r *Resolver) tokenFile() tokenFile {
 }
 
 // lookFile is rule R6, and follows the file. Under Compat the first outcome holds.
-// A file that is being written when it is first seen is waited for. It is called
-// in the slot.
+// It is called in the slot.
 func (r *Resolver) lookFile(ctx context.Context) (finding, error) {
 	old := r.tokenFile()
 	if r.Compat && r.file.Load() != nil {
 		return old.believed, nil
 	}
-	f := old.next(r.now(), r.Compat)
-	for range settleTries {
-		if f.seen != nil || f.pending == nil {
-			break
-		}
-		if err := sleep(ctx, settleTime); err != nil {
-			return finding{}, err
-		}
-		f = f.next(r.now(), r.Compat)
+	f, err := r.nextFile(ctx, old)
+	if err != nil {
+		return finding{}, err
 	}
 	r.file.Store(&f)
 	if f.problem.note != old.problem.note {
@@ -174,6 +167,22 @@ func (r *Resolver) lookFile(ctx context.Context) (finding, error) {
 			"path", shown(f.path), "mode", info.Mode().Perm())
 	}
 	return f.believed, nil
+}
+
+// nextFile is what is known of the token file after another look. One that is
+// being written when it is first seen is waited for, as nothing else is known.
+func (r *Resolver) nextFile(ctx context.Context, f tokenFile) (tokenFile, error) {
+	f = f.next(r.now(), r.Compat)
+	for range settleTries {
+		if f.seen != nil || f.pending == nil {
+			break
+		}
+		if err := sleep(ctx, settleTime); err != nil {
+			return f, err
+		}
+		f = f.next(r.now(), r.Compat)
+	}
+	return f, nil
 }
 
 func (r *Resolver) logFinding(source int, f finding) {

@@ -90,7 +90,10 @@ func demonstrate(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	if d.wrong > 0 {
-		return fmt.Errorf("%d of the children's answers are wrong: on this host tokens do not reach every process", d.wrong)
+		return hinted{
+			fmt.Errorf("%d of the children's answers are wrong: on this host, tokens do not reach every process", d.wrong),
+			"the rows that say WRONG name the way that does not work here",
+		}
 	}
 	return answer(out, "\nEvery child found the token that it should.\n")
 }

@@ -33,8 +33,13 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
+	var ours failure
+	var file *fs.PathError
+	if !errors.As(err, &ours) && !errors.As(err, &file) {
+		err = withoutArguments(err, args)
+	}
 	code, hint := judge(err)
-	complain(stderr, err, hint, args)
+	complain(stderr, err, hint)
 	return code
 }
 
@@ -43,22 +48,38 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// failure is an error of a command that was called well.
+// failure is any error of a command that has begun.
 type failure struct{ error }
 
 func (e failure) Unwrap() error { return e.error }
+
+func failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return failure{err}
+}
+
+// hinted is an error that knows what to do about it.
+type hinted struct {
+	error
+	hint string
+}
+
+func (e hinted) Unwrap() error { return e.error }
 
 // judge maps an error to an exit code and to what to do about it. It is the one
 // place that does.
 func judge(err error) (code int, hint string) {
 	var usage usageError
-	var failed failure
-	var file *fs.PathError
+	var own hinted
 	switch {
-	case errors.As(err, &usage), !errors.As(err, &failed) && !errors.As(err, &file): // the latter are cobra's own
+	case errors.As(err, &usage):
 		return exitUsage, "run 'ingressauth --help', or a command with --help"
 	case errors.Is(err, ingressauth.ErrNoToken):
 		return exitNoToken, "run 'ingressauth status' to see where it looked; see 'ingressauth token --help' for the places"
+	case errors.As(err, &own):
+		return exitFailed, own.hint
 	default:
 		return exitFailed, "run 'ingressauth status' to see what each source has"
 	}
@@ -78,6 +99,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no token.`,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.AddCommand(newToken(), newHeaders(), newStatus(), newDemo(), newDemoChild())
 	return root
@@ -122,16 +144,14 @@ func (f *finder) resolver() (*ingressauth.Resolver, error) {
 	if f.profile != "" {
 		p, err := ingressauth.LoadProfile(f.profile)
 		if err != nil {
-			return nil, err
+			return nil, hinted{err, `a profile is a JSON object such as {"token_variable": "MY_TOKEN"}; what it leaves out has its default`}
 		}
 		r.Profile = p
 	}
 	return r, nil
 }
 
-// command returns a command that takes no arguments and needs a resolver. Errors
-// of do are failures of a command that was called well, unless they are usage
-// errors.
+// command returns a command that takes no arguments and needs a resolver.
 func command(use, short, long string, do func(cmd *cobra.Command, r *ingressauth.Resolver) error) *cobra.Command {
 	var f finder
 	cmd := &cobra.Command{
@@ -149,11 +169,4 @@ func command(use, short, long string, do func(cmd *cobra.Command, r *ingressauth
 	}
 	f.register(cmd)
 	return cmd
-}
-
-func failed(err error) error {
-	if err == nil {
-		return nil
-	}
-	return failure{err}
 }

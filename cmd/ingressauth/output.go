@@ -8,6 +8,7 @@ package main
 //   - Colour is for status alone, on a terminal alone, and not under NO_COLOR.
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,26 +18,32 @@ import (
 	"golang.org/x/term"
 )
 
-// harmless matches the arguments that a message may show: flags and words. Any
-// other may hold a token that was put in the wrong place.
-var harmless = regexp.MustCompile(`^-{0,2}[a-z][a-z-]{0,19}$`)
-
 // complain says what is wrong on one line, and what to do on another.
-func complain(w io.Writer, err error, hint string, args []string) {
+func complain(w io.Writer, err error, hint string) {
+	message := strings.ReplaceAll(err.Error(), "\n", "; ")
+	fmt.Fprintf(w, "ingressauth: %s\nhint: %s\n", message, hint)
+}
+
+// withoutArguments is cobra's error without the arguments that may hold a token
+// that was put in the wrong place: all but flags and words.
+func withoutArguments(err error, args []string) error {
+	harmless := regexp.MustCompile(`^-{0,2}[a-z][a-z-]{0,19}$`)
 	message := err.Error()
 	for _, arg := range args {
-		if arg != "" && !harmless.MatchString(arg) {
-			message = strings.ReplaceAll(message, arg, "(hidden)")
+		_, value, _ := strings.Cut(arg, "=")
+		for _, s := range []string{arg, value} {
+			if s != "" && !harmless.MatchString(s) {
+				message = strings.ReplaceAll(message, s, "(hidden)")
+			}
 		}
 	}
-	message = strings.ReplaceAll(message, "\n", "; ")
-	fmt.Fprintf(w, "ingressauth: %s\nhint: %s\n", message, hint)
+	return usageError{errors.New(message)}
 }
 
 // answer writes to standard output. An answer that could not be written is a failure.
 func answer(w io.Writer, text string) error {
 	if _, err := io.WriteString(w, text); err != nil {
-		return fmt.Errorf("write standard output: %w", err)
+		return hinted{fmt.Errorf("write standard output: %w", err), "see where standard output goes, and whether there is room"}
 	}
 	return nil
 }

@@ -1,0 +1,238 @@
+// Command bench measures the project's budgets beside their references, and prints
+// a table of ratios in Markdown.
+//
+//	go run ./bench
+//
+// Times on a shared machine say little. So a measurement and its reference take
+// turns, a few milliseconds each; every turn gives a ratio, and the table has their
+// median and the range from the 10th to the 90th percentile.
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ingressauth/ingressauth"
+)
+
+const (
+	turns      = 200
+	turnLength = 2 * time.Millisecond
+	starts     = 200
+)
+
+// profile keeps the measurement away from this machine's own session.
+var profile = ingressauth.Profile{
+	TokenVariable:        "INGRESSAUTH_BENCH_TOKEN",
+	DescriptorVariable:   "INGRESSAUTH_BENCH_DESCRIPTOR",
+	FileVariable:         "INGRESSAUTH_BENCH_FILE",
+	OrganizationVariable: "INGRESSAUTH_BENCH_ORGANIZATION",
+}
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	dir, err := os.MkdirTemp("", "ingressauth-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	cases, err := finding(dir)
+	if err != nil {
+		return err
+	}
+	fmt.Println("| what | reference | ratio (10th to 90th percentile) | budget | allocations | budget | |")
+	fmt.Println("| --- | --- | --- | --- | --- | --- | --- |")
+	for _, c := range cases {
+		if err := c.setup(); err != nil {
+			return err
+		}
+		r := spreadOf(interleave(c.reference, c.do))
+		allocations := testing.AllocsPerRun(1000, c.do)
+		limit, met := "none", ""
+		if c.ratio > 0 {
+			limit, met = fmt.Sprintf("≤ %.1f", c.ratio), verdict(r.median <= c.ratio && allocations <= c.allocations)
+		}
+		fmt.Printf("| %s | %s | %v | %s | %.0f | ≤ %.0f | %s |\n", c.what, c.against, r, limit, allocations, c.allocations, met)
+	}
+	return coldStart(dir)
+}
+
+// budget is something to measure, its reference, and what it may cost.
+type budget struct {
+	what, against      string
+	setup              func() error
+	do, reference      func()
+	ratio, allocations float64 // ratio 0: it is shown, and has no budget
+}
+
+// What is measured goes here, so that the compiler cannot drop it.
+var (
+	sinkToken  ingressauth.Token
+	sinkString string
+)
+
+// jwt ends in the year 2100. Its payload was encoded by hand from
+// {"iss":"ccr","sub":"ccr:session:1","exp":4102444800}.
+const jwt = "sk-ant-cc-eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJjY3IiLCJzdWIiOiJjY3I6c2Vzc2lvbjoxIiwiZXhwIjo0MTAyNDQ0ODAwfQ.c2lnbmF0dXJl"
+
+func finding(dir string) ([]budget, error) {
+	file := filepath.Join(dir, "token")
+	if err := os.WriteFile(file, []byte(jwt+"\n"), 0o600); err != nil {
+		return nil, err
+	}
+	ctx := context.Background()
+	variable := func(name, value string) func() error {
+		return func() error { return os.Setenv(name, value) }
+	}
+	getenv := func() { sinkString = os.Getenv(profile.TokenVariable) }
+	getBoth := func() {
+		sinkString = os.Getenv(profile.TokenVariable)
+		sinkString = os.Getenv(profile.OrganizationVariable)
+	}
+	find := func(r *ingressauth.Resolver) func() {
+		return func() {
+			var err error
+			if sinkToken, err = r.Token(ctx); err != nil {
+				panic(err)
+			}
+		}
+	}
+	set := func(r *ingressauth.Resolver, h http.Header) func() {
+		return func() {
+			t, err := r.Token(ctx)
+			if err != nil {
+				panic(err)
+			}
+			t.SetHeader(h)
+		}
+	}
+	resolver := func() *ingressauth.Resolver { return &ingressauth.Resolver{Profile: profile} }
+	// In the file's case the reference is still the reading of a variable that is
+	// set, so the resolver has one that is not.
+	byFile := resolver()
+	byFile.Profile.TokenVariable = "INGRESSAUTH_BENCH_UNSET"
+	const oneGetenv, twoGetenv = "`os.Getenv` of a set variable", "`os.Getenv` of two set variables"
+	return []budget{
+		{"find it in the variable", oneGetenv, variable(profile.TokenVariable, "opaque-token"), find(resolver()), getenv, 2, 0},
+		{"find it in the variable, a JWT that ends", oneGetenv, variable(profile.TokenVariable, jwt), find(resolver()), getenv, 2, 0},
+		{"find it in the file", oneGetenv, variable(profile.FileVariable, file), find(byFile), getenv, 2, 0},
+		{"find it and set its header, bearer", oneGetenv, variable(profile.TokenVariable, jwt), set(resolver(), http.Header{}), getenv, 3.5, 1},
+		{"the same, beside three other fields", oneGetenv, variable(profile.TokenVariable, jwt), set(resolver(), http.Header{
+			"Accept": {"application/json"}, "User-Agent": {"bench"}, "X-Request-Id": {"1"},
+		}), getenv, 0, 1},
+		{"find it and set its headers, session key", twoGetenv, func() error {
+			os.Setenv(profile.OrganizationVariable, "b3b2a1a0-0000-4000-8000-000000000000")
+			return os.Setenv(profile.TokenVariable, "sk-ant-sid01-opaque")
+		}, set(resolver(), http.Header{}), getBoth, 3.5, 2},
+	}, nil
+}
+
+// interleave has the reference and the measured take turns, and returns a ratio
+// for each pair.
+func interleave(reference, do func()) []float64 {
+	const batch = 1000
+	timeOf := func(f func()) float64 {
+		start, n := time.Now(), 0
+		for time.Since(start) < turnLength {
+			for range batch {
+				f()
+			}
+			n += batch
+		}
+		return float64(time.Since(start)) / float64(n)
+	}
+	timeOf(reference)
+	timeOf(do)
+	ratios := make([]float64, turns)
+	for i := range ratios {
+		r := timeOf(reference)
+		ratios[i] = timeOf(do) / r
+	}
+	return ratios
+}
+
+// spread is the median of a sample and its 10th and 90th percentile.
+type spread struct{ median, low, high float64 }
+
+func spreadOf(sample []float64) spread {
+	slices.Sort(sample)
+	at := func(percent int) float64 { return sample[(len(sample)-1)*percent/100] }
+	return spread{at(50), at(10), at(90)}
+}
+
+func (s spread) String() string { return fmt.Sprintf("%.2f (%.2f to %.2f)", s.median, s.low, s.high) }
+
+func verdict(met bool) string {
+	if met {
+		return "met"
+	}
+	return "**missed**"
+}
+
+// coldStart measures whole processes.
+func coldStart(dir string) error {
+	hello, command := filepath.Join(dir, "hello"), filepath.Join(dir, "ingressauth")
+	for path, pkg := range map[string]string{
+		hello:   "github.com/ingressauth/ingressauth/bench/hello",
+		command: "github.com/ingressauth/ingressauth/cmd/ingressauth",
+	} {
+		build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, pkg)
+		build.Stderr = os.Stderr
+		if err := build.Run(); err != nil {
+			return fmt.Errorf("build %s: %w", pkg, err)
+		}
+	}
+	os.Setenv("CLAUDE_CODE_SESSION_ACCESS_TOKEN", "made-up")
+	ratios := make([]float64, starts)
+	for i := range ratios {
+		reference, err := start([]byte("Authorization: Bearer x\n"), hello)
+		if err != nil {
+			return err
+		}
+		took, err := start([]byte("made-up\n"), command, "token")
+		if err != nil {
+			return err
+		}
+		ratios[i] = float64(took) / float64(reference)
+	}
+	r := spreadOf(ratios)
+	fmt.Printf("| `ingressauth token`, cold | Go program that prints a line | %v | ≤ 2.2 | | | %s |\n", r, verdict(r.median <= 2.2))
+	info, err := os.Stat(command)
+	if err != nil {
+		return err
+	}
+	megabytes := float64(info.Size()) / 1e6
+	fmt.Printf("| size of `ingressauth`, stripped | | %.1f MB | ≤ 9 MB | | | %s |\n", megabytes, verdict(megabytes <= 9))
+	return nil
+}
+
+// start runs a program to its end and returns how long that took. What it prints
+// must be want.
+func start(want []byte, name string, args ...string) (time.Duration, error) {
+	cmd := exec.Command(name, args...)
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	begun := time.Now()
+	if err := cmd.Run(); err != nil {
+		return 0, fmt.Errorf("%s: %w", filepath.Base(name), err)
+	}
+	took := time.Since(begun)
+	if !bytes.Equal(out.Bytes(), want) {
+		return 0, fmt.Errorf("%s printed %q", filepath.Base(name), out.Bytes())
+	}
+	return took, nil
+}
