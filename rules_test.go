@@ -337,27 +337,6 @@ func TestImprovements(t *testing.T) {
 			w.advance(2 * 1e9)
 			wantToken(t, r, successor)
 		}},
-		{"nothing is written when the file variable is set", func(t *testing.T, w *world, compat bool) {
-			w.fileVariable()
-			w.setenv(w.p.RemoteVariable, "1")
-			w.setenv(w.p.DescriptorVariable, inheritFile(t, "in descriptor"))
-			wantToken(t, w.resolver(compat), "in descriptor")
-			wantNoFile(t, w.p.File)
-			wantToken(t, w.resolver(true), "in descriptor") // one read, one write, or none
-			wantNoFile(t, w.p.File)
-		}},
-		{"a written token that is newer stays", func(t *testing.T, w *world, compat bool) {
-			old, newer := jwt(`{"iss":"i","sub":"s","exp":99999999998}`), jwt(`{"iss":"i","sub":"s","exp":99999999999}`)
-			w.setenv(w.p.RemoteVariable, "1")
-			w.write(w.p.File, newer)
-			w.setenv(w.p.DescriptorVariable, inheritFile(t, old))
-			wantToken(t, w.resolver(compat), old)
-			wantFile(t, w.p.File, newer, 0o600)
-			w.write(w.p.File, jwt(`{"iss":"i","sub":"another","exp":99999999999}`))
-			w.setenv(w.p.DescriptorVariable, inheritFile(t, old))
-			wantToken(t, w.resolver(compat), old)
-			wantFile(t, w.p.File, old, 0o600)
-		}},
 		{"standard streams are not tokens", func(t *testing.T, w *world, compat bool) {
 			w.write(w.fileVariable(), "in file")
 			for _, n := range []string{"0", "1", "2", "-0", "00"} {
