@@ -75,14 +75,16 @@ func (d *tokenData) set(h http.Header) (ours int) {
 // which is sent as it stands.
 func canonicalize(h http.Header) (changed bool) {
 	for name, values := range h {
-		switch len(name) {
-		case len(fieldAuthorization), len(fieldCookie), len(fieldOrganization):
-		default:
-			continue
+		var canonical string
+		switch len(name) { // of all names, few get further
+		case len(fieldAuthorization):
+			canonical = fieldAuthorization
+		case len(fieldCookie):
+			canonical = fieldCookie
+		case len(fieldOrganization):
+			canonical = fieldOrganization
 		}
-		switch canonical := textproto.CanonicalMIMEHeaderKey(name); canonical {
-		case name:
-		case fieldAuthorization, fieldCookie, fieldOrganization:
+		if name != canonical && strings.EqualFold(name, canonical) {
 			delete(h, name)
 			h[canonical] = slices.Concat(h[canonical], values)
 			changed = true

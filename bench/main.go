@@ -62,6 +62,9 @@ func run() error {
 		}
 		r := spreadOf(interleave(c.reference, c.do))
 		allocations := testing.AllocsPerRun(1000, c.do)
+		if sinkToken.IsZero() || sinkString == "" {
+			return fmt.Errorf("%s: nothing was found", c.what)
+		}
 		limit, met := "none", ""
 		if c.ratio > 0 {
 			limit, met = fmt.Sprintf("≤ %.1f", c.ratio), verdict(r.median <= c.ratio && allocations <= c.allocations)
@@ -79,7 +82,7 @@ type budget struct {
 	ratio, allocations float64 // ratio 0: it is shown, and has no budget
 }
 
-// What is measured goes here, so that the compiler cannot drop it.
+// What is found goes here, so that the compiler cannot drop the finding.
 var (
 	sinkToken  ingressauth.Token
 	sinkString string
@@ -118,6 +121,7 @@ func finding(dir string) ([]budget, error) {
 				panic(err)
 			}
 			t.SetHeader(h)
+			sinkToken = t
 		}
 	}
 	resolver := func() *ingressauth.Resolver { return &ingressauth.Resolver{Profile: profile} }

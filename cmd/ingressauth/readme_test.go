@@ -2,7 +2,10 @@ package main
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"os/exec"
 	"reflect"
 	"strings"
 	"testing"
@@ -22,6 +25,46 @@ func TestReadmeTables(t *testing.T) {
 		if !strings.Contains(string(readme), table) {
 			t.Errorf("README.md lacks this table, to the letter:\n%s", table)
 		}
+	}
+}
+
+// TestReadmePrograms runs the README's programs in other languages, against a
+// server that answers with the Authorization field that it got.
+func TestReadmePrograms(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(w, r.Header.Get("Authorization"))
+	}))
+	defer server.Close()
+	dir := t.TempDir()
+	if out, err := exec.Command("go", "build", "-o", dir, ".").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v: %s", err, out)
+	}
+	for _, tt := range []struct{ language, interpreter, flag string }{
+		{"sh", "sh", "-c"}, {"python", "python3", "-c"}, {"js", "node", "-e"},
+	} {
+		t.Run(tt.language, func(t *testing.T) {
+			interpreter, err := exec.LookPath(tt.interpreter)
+			if err != nil && os.Getenv("CI") != "true" {
+				t.Skip("needs " + tt.interpreter)
+			}
+			fence := "```" + tt.language + "\n"
+			_, rest, _ := strings.Cut(string(readme), "<!-- tested -->\n"+fence)
+			program, _, ok := strings.Cut(rest, "```\n")
+			if !ok {
+				t.Fatalf("README.md has no program in %s that is marked as tested", tt.language)
+			}
+			cmd := exec.Command(interpreter, tt.flag, program)
+			cmd.Env = append(os.Environ(), "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"),
+				"SERVICE="+server.URL, "CLAUDE_CODE_SESSION_ACCESS_TOKEN=made-up")
+			out, err := cmd.CombinedOutput()
+			if err != nil || !strings.Contains(string(out), "Bearer made-up") {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
 	}
 }
 
