@@ -101,7 +101,7 @@ func (r *Resolver) Explain(ctx context.Context) Report {
 		s.describe(found[source], policy)
 	}
 	reports[file].describeFile(f)
-	report.Warnings = r.warnings(reports, found, c)
+	report.Warnings = r.warnings(reports, found, f)
 	return report
 }
 
@@ -189,14 +189,14 @@ func (s *SourceReport) describeFile(f tokenFile) {
 			return
 		}
 	}
-	s.Mode = fmt.Sprintf("%#o", info.Mode().Perm())
+	s.Mode = modeOf(info)
 	if uid, ok := ownerOf(info); ok {
 		s.Owner = strconv.Itoa(uid)
 	}
 }
 
 // warnings are what may surprise, of what was found.
-func (r *Resolver) warnings(reports [sources]SourceReport, found [sources]finding, c choice) []string {
+func (r *Resolver) warnings(reports [sources]SourceReport, found [sources]finding, f tokenFile) []string {
 	var w []string
 	warn := func(source int, format string, args ...any) {
 		w = append(w, r.about(source, fmt.Sprintf(format, args...)))
@@ -216,8 +216,8 @@ func (r *Resolver) warnings(reports [sources]SourceReport, found [sources]findin
 	if v.text != "" && inFile.text != "" && v.text != inFile.text && reports[variable].Wins {
 		warn(file, "it holds another token, which is not used while the variable has one")
 	}
-	if inFile.info != nil && isWide(inFile.info) {
-		warn(file, "others than its owner have permissions on it (mode %s)", reports[file].Mode)
+	for _, warning := range f.warnings() {
+		warn(file, "%s", warning)
 	}
 	return w
 }

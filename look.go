@@ -162,9 +162,10 @@ func (r *Resolver) lookFile(ctx context.Context) (finding, error) {
 	if f.problem.note != old.problem.note {
 		r.logFinding(file, f.problem)
 	}
-	if info := f.believed.info; info != nil && info != old.believed.info && isWide(info) {
-		r.log().Warn("others than its owner have permissions on the token file",
-			"path", shown(f.path), "mode", info.Mode().Perm())
+	if f.believed.info != old.believed.info {
+		for _, warning := range f.warnings() {
+			r.log().Warn(r.about(file, warning))
+		}
 	}
 	return f.believed, nil
 }

@@ -212,5 +212,20 @@ func checkOwner(info fs.FileInfo, path string) error {
 	return fmt.Errorf("it belongs to user %d, who is neither root nor this user (%d): it may be anybody's", uid, me)
 }
 
-// isWide reports whether others than its owner have any permission on a file.
-func isWide(info fs.FileInfo) bool { return info.Mode().Perm()&0o077 != 0 }
+// warnings are what should not be so, of a file whose token is used all the same.
+func (f tokenFile) warnings() []string {
+	info := f.believed.info
+	if info == nil {
+		return nil
+	}
+	var w []string
+	if info.Mode().Perm()&0o077 != 0 {
+		w = append(w, "others than its owner have permissions on it (mode "+modeOf(info)+")")
+	}
+	if err := checkOwner(info, f.path); err != nil { // read under Compat
+		w = append(w, err.Error())
+	}
+	return w
+}
+
+func modeOf(info fs.FileInfo) string { return fmt.Sprintf("%04o", info.Mode().Perm()) }

@@ -33,7 +33,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("SERVER", server.URL)
-			env.Setenv("GORACE", "atexit_sleep_ms=0") // or every command waits a second
+			env.Setenv("GORACE", "atexit_sleep_ms=0")               // or every command waits a second
 			env.Setenv("TOKEN", "CLAUDE_CODE_SESSION_ACCESS_TOKEN") // the names, to save room
 			env.Setenv("FD", "CLAUDE_CODE_WEBSOCKET_AUTH_FILE_DESCRIPTOR")
 			env.Setenv("FILE", "CLAUDE_SESSION_INGRESS_TOKEN_FILE")
