@@ -4,7 +4,9 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // place says where a source is: what to call it, and its name.
@@ -163,19 +165,19 @@ func (r *Resolver) lookFile(ctx context.Context) (finding, error) {
 		r.logFinding(file, f.problem)
 	}
 	if f.believed.info != old.believed.info {
-		for _, warning := range f.warnings() {
-			r.log().Warn(r.about(file, warning))
+		if w := f.warnings(); len(w) > 0 && !slices.Equal(w, old.warnings()) {
+			r.log().Warn(r.about(file, strings.Join(w, "; ")))
 		}
 	}
 	return f.believed, nil
 }
 
 // nextFile is what is known of the token file after another look. One that is
-// being written when it is first seen is waited for, as nothing else is known.
+// being written when there is no old token to stand meanwhile is waited for.
 func (r *Resolver) nextFile(ctx context.Context, f tokenFile) (tokenFile, error) {
 	f = f.next(r.now(), r.Compat)
 	for range settleTries {
-		if f.seen != nil || f.pending == nil {
+		if f.seen != nil || f.pending == nil || f.believed.text != "" {
 			break
 		}
 		if err := sleep(ctx, settleTime); err != nil {

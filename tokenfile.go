@@ -49,10 +49,10 @@ func (f tokenFile) next(now time.Time, compat bool) tokenFile {
 	if err != nil {
 		return f.unreadable(err)
 	}
-	if f.pending == nil && identical(f.seen, info) {
-		return f
-	}
 	settled := identical(f.pending, info) && now.Sub(f.since) >= settleTime
+	if identical(f.seen, info) && (f.pending == nil || !settled && identical(f.pending, info)) {
+		return f // nothing new, or too early to read it once more
+	}
 	if !settled && !compat && !f.believable(info, now) {
 		return f.wait(info, now)
 	}

@@ -97,6 +97,29 @@ func TestTokenFileIsFollowed(t *testing.T) {
 			w.advance(2 * time.Second)
 			wantToken(t, r, "second")
 		}},
+		{"one that is removed and written anew is waited for without waiting", func(t *testing.T, w *world, _ bool) {
+			w.freeze()
+			path := w.fileVariable()
+			w.rename(path, "first")
+			r := w.resolver(false)
+			wantToken(t, r, "first")
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+			w.advance(time.Millisecond)
+			wantToken(t, r, "first")
+			w.write(path, "second")
+			start := time.Now()
+			for range 10 {
+				w.advance(2 * time.Millisecond)
+				wantToken(t, r, "first")
+			}
+			if took := time.Since(start); took > 100*time.Millisecond {
+				t.Errorf("the old token came after %v", took)
+			}
+			w.advance(2 * time.Millisecond)
+			wantToken(t, r, "second")
+		}},
 		{"no text takes no token's place", func(t *testing.T, w *world, _ bool) {
 			path := w.fileVariable()
 			w.rename(path, "first")
