@@ -1,7 +1,6 @@
 package ingressauth
 
 import (
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"strings"
@@ -35,7 +34,7 @@ type finding struct {
 // policy is what a choice depends on beside the findings.
 type policy struct {
 	compat  bool                   // the first source wins, whatever it has
-	fileSet bool                   // the file variable is set, so the file is this session's
+	fileSet bool                   // the file variable names a file, which is then this session's
 	refused func(text string) bool // by a server, as [Resolver.Renew] was told
 	now     func() time.Time       // asked only where a token names its expiry
 
@@ -47,10 +46,10 @@ func (p policy) dead(f finding) string {
 	switch {
 	case p.compat:
 		return ""
+	case p.refused(f.text): // also if it has expired since
+		return "refused"
 	case f.expiry.known && f.expiry.past(p.now()):
 		return "expired"
-	case p.refused(f.text):
-		return "refused"
 	}
 	return ""
 }
@@ -69,58 +68,82 @@ type choice struct {
 // sources than it must, in order, and fails only as look does.
 //
 // The first source that has a token wins, unless that token has expired or was
-// refused. Then the next one wins that has a token which did neither, and which
-// is its successor by issuer and subject, or, after a refusal, any token if the
-// file variable is set. Where there is none, the first keeps its place.
+// refused. Then its successor wins, by issuer and subject, if a later source has
+// it; else, after a refusal and if the file variable names it, the file. What takes
+// the place has neither expired nor been refused. Where there is none, the first
+// source keeps its place.
 func (p policy) choose(look func(source int) (finding, error)) (choice, error) {
 	c := choice{source: -1}
-	var old claims // of the token in c
-	var none, notes []string
+	var before, all, loud []string // why the sources so far have nothing
 	for source := range sources {
 		f, err := look(source)
-		c.looked[source] = err == nil
 		if err != nil {
 			return c, err
 		}
+		c.looked[source] = true
 		switch {
-		case f.text == "" && c.source >= 0:
-			// Nothing here to replace the first.
 		case f.err != nil:
 			c.finding, c.source = f, source
 			c.why = "its text cannot be a token, and the sources after it may be another session's"
 			return c, nil
-		case f.text == "":
-			none = append(none, p.about(source, f.note))
-			notes = append(notes, sourceNames[source]+": "+f.note)
-		case c.source < 0:
+		case f.text != "":
 			c.finding, c.source, c.dead = f, source, p.dead(f)
 			c.why = "the first in order that has a token"
-			if len(notes) > 0 {
-				c.why += " (" + strings.Join(notes, "; ") + ")"
+			if len(before) > 0 {
+				c.why += " (" + strings.Join(before, "; ") + ")"
 			}
-			if c.dead == "" {
-				return c, nil
+			if c.dead != "" {
+				return p.replace(c, look)
 			}
-			old, _ = peek(f.text)
-			c.why += fmt.Sprintf("; it is %s, and no later source has its successor", c.dead)
-		case p.dead(f) == "":
-			why := ""
-			if its, _ := peek(f.text); its.succeeds(old) && its.expiry.known {
-				why = "the successor, of the same issuer and subject, of the %s token of the %s"
-			} else if c.dead == "refused" && p.fileSet {
-				why = "a server %s the token of the %s, and the file variable is set, so that this one is of the same session"
-			}
-			if why != "" {
-				why = fmt.Sprintf(why, c.dead, sourceNames[c.source])
-				return choice{finding: f, source: source, why: why, looked: c.looked}, nil
-			}
+			return c, nil
+		}
+		before = append(before, sourceNames[source]+": "+f.note)
+		all = append(all, p.about(source, f.note))
+		if f.level > slog.LevelDebug {
+			loud = append(loud, p.about(source, f.note))
 		}
 		if f.last {
 			break
 		}
 	}
-	if c.source < 0 {
-		c.why = strings.Join(none, "; ")
+	if len(loud) > 0 {
+		all = loud // what went wrong explains more than what is not there
 	}
+	c.why = strings.Join(all, "; ")
+	return c, nil
+}
+
+// replace is the rest of a choice whose first token is dead.
+func (p policy) replace(c choice, look func(source int) (finding, error)) (choice, error) {
+	dead, of := c.dead, sourceNames[c.source]
+	old, _ := peek(c.text)
+	for source := c.source + 1; source < sources; source++ {
+		vouched := source == file && dead == "refused" && p.fileSet
+		if !vouched && (old.issuer == "" || old.subject == "") {
+			continue // whatever is there could not win
+		}
+		f, err := look(source)
+		if err != nil {
+			return c, err
+		}
+		c.looked[source] = true
+		if f.last {
+			break
+		}
+		if f.text == "" || p.dead(f) != "" {
+			continue
+		}
+		its, _ := peek(f.text)
+		why := ""
+		if its.succeeds(old) && its.expiry.known {
+			why = "the successor, of the same issuer and subject, of the " + dead + " token of the " + of
+		} else if vouched {
+			why = "a server refused the token of the " + of + ", and the file variable names this file"
+		}
+		if why != "" {
+			return choice{finding: f, source: source, why: why, looked: c.looked}, nil
+		}
+	}
+	c.why += "; it is " + dead + ", and nothing may take its place"
 	return c, nil
 }

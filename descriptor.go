@@ -74,10 +74,7 @@ func readDescriptor(n int, named, compat bool) (*descriptorRead, error) {
 	descriptorReads.Lock()
 	defer descriptorReads.Unlock()
 	if d := descriptorReads.m[n]; d != nil {
-		if d.direct && compat {
-			return nil, errors.New("its path cannot be reopened")
-		}
-		return d, nil
+		return d, d.check(compat)
 	}
 	kind, err := checkDescriptor(n, named, compat)
 	if err != nil {
@@ -104,6 +101,16 @@ func readDescriptor(n int, named, compat bool) (*descriptorRead, error) {
 	}()
 	return d, nil
 }
+
+// check says why this read is not one that compat would have made.
+func (d *descriptorRead) check(compat bool) error {
+	if d.direct && compat {
+		return errNoPath
+	}
+	return nil
+}
+
+var errNoPath = errors.New("its path cannot be reopened")
 
 func checkNumber(n int, compat bool) error {
 	switch {

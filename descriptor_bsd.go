@@ -27,5 +27,10 @@ func reopenDescriptor(n int, kind descriptorKind) (*descriptorReader, error) {
 	return &descriptorReader{read: directReader(fd, kind), close: func() { unix.Close(fd) }}, nil
 }
 
+// canReopen reports whether reopenDescriptor would succeed.
+func canReopen(n int, _ descriptorKind) bool {
+	return unix.Access(fmt.Sprintf("/dev/fd/%d", n), unix.R_OK) == nil
+}
+
 // readPipe reads what is in a pipe, or fails with EAGAIN.
 func readPipe(n int, p []byte) (int, error) { return pollPipe(n, p) }

@@ -46,6 +46,12 @@ func reopenDescriptor(n int, _ descriptorKind) (*descriptorReader, error) {
 	}, nil
 }
 
+// canReopen reports whether reopenDescriptor would succeed.
+func canReopen(n int, kind descriptorKind) bool {
+	path := fmt.Sprintf("/proc/self/fd/%d", n)
+	return kind != kindSocket && unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK, unix.AT_EACCESS) == nil
+}
+
 // readPipe reads what is in a pipe, or fails with EAGAIN.
 func readPipe(n int, p []byte) (int, error) {
 	m, err := unix.Preadv2(n, [][]byte{p}, -1, unix.RWF_NOWAIT)

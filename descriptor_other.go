@@ -18,4 +18,8 @@ func openDescriptor(int, descriptorKind, bool) (*descriptorReader, error) {
 	return nil, errNoDescriptors
 }
 
+func describeDescriptor(int) (mode, owner string) { return "", "" }
+
+func canReopen(int, descriptorKind) bool { return false }
+
 func peekStream(int, descriptorKind) (int, bool, error) { return 0, false, errNoDescriptors }

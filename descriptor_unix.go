@@ -4,7 +4,9 @@ package ingressauth
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -108,7 +110,8 @@ func retry(call func() (int, error)) (int, error) {
 }
 
 // pollPipe reads from a pipe that poll says is ready. Should another process read
-// what was there in between, this blocks until there is more.
+// what was there in between, this blocks until there is more or the pipe ends;
+// whoever waits for it does not wait so long (lookDescriptor).
 func pollPipe(n int, p []byte) (int, error) {
 	ready := []unix.PollFd{{Fd: int32(n), Events: unix.POLLIN}}
 	if m, err := unix.Poll(ready, 0); err != nil {
@@ -117,6 +120,16 @@ func pollPipe(n int, p []byte) (int, error) {
 		return 0, unix.EAGAIN
 	}
 	return unix.Read(n, p)
+}
+
+// describeDescriptor returns the mode and the owner of the file that descriptor n
+// is open on, or nothing.
+func describeDescriptor(n int) (mode, owner string) {
+	var st unix.Stat_t
+	if unix.Fstat(n, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return "", ""
+	}
+	return fmt.Sprintf("%04o", st.Mode&0o777), strconv.Itoa(int(st.Uid))
 }
 
 // peekStream says how many bytes wait in a pipe or socket, and whether it is at

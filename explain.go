@@ -32,7 +32,7 @@ type SourceReport struct {
 	// Source is "variable", "descriptor" or "file".
 	Source string `json:"source"`
 	// Name says which one: the variable's name, the descriptor's number, or the
-	// file's path.
+	// file's path, as it stands, unless it looks like a token.
 	Name string `json:"name"`
 	// LookedAt says that the winner depends on this source, so that
 	// [Resolver.Token] would look at it. Explain looks at the others, too.
@@ -54,8 +54,9 @@ type SourceReport struct {
 	Fingerprint string    `json:"fingerprint,omitempty"`
 	Expiry      time.Time `json:"expiry,omitzero"`
 
-	// Mode is the token file's mode in octal, as in "0600", and Owner the number
-	// of its owner. They are "" where there is no file, or no such thing.
+	// Mode is the file's mode in octal, as in "0600", and Owner the number of its
+	// owner: of the token file, or of the file that the descriptor is open on. They
+	// are "" where there is no file, or no such thing.
 	Mode  string `json:"mode,omitempty"`
 	Owner string `json:"owner,omitempty"`
 }
@@ -84,19 +85,22 @@ func (r *Resolver) Explain(ctx context.Context) Report {
 		return found[source], nil
 	})
 	report := Report{Why: c.why, Sources: reports[:]}
-	switch {
-	case err != nil:
+	if err != nil {
 		report.Undetermined, report.Why = true, err.Error()
 		c.looked[descriptor] = true
-	case c.err != nil:
+	} else if c.err != nil {
 		report.Why = r.about(c.source, c.note) + "; " + c.why
-	case c.source >= 0:
-		report.Winner = sourceNames[c.source]
+	} else if c.source >= 0 {
+		if _, err := r.token(c, os.Getenv(r.organizationVariable())); err != nil {
+			report.Why = err.Error()
+		} else {
+			report.Winner = sourceNames[c.source]
+		}
 	}
 	for source := range reports {
 		s := &reports[source]
 		s.Source = sourceNames[source]
-		_, s.Name = r.place(source)
+		s.Name = r.nameOf(source)
 		s.LookedAt, s.Wins = c.looked[source], s.Source == report.Winner
 		s.describe(found[source], policy)
 	}
@@ -105,13 +109,25 @@ func (r *Resolver) Explain(ctx context.Context) Report {
 	return report
 }
 
+// nameOf is the name of a source as it stands, unless it may be a token.
+func (r *Resolver) nameOf(source int) string {
+	noun, name := r.place(source)
+	if looksLikeToken(name) || noun == nounFile && looksMisplaced(name) {
+		return hiddenToken
+	}
+	return name
+}
+
 // peekDescriptor is lookDescriptor without effect. It says in s whether the
 // descriptor has yet to be read.
 func (r *Resolver) peekDescriptor(s *SourceReport) finding {
-	if f := r.inherited.Load(); f != nil {
-		return *f
-	}
 	n, named, ok := r.descriptorNumber()
+	if d := r.inherited.Load(); d != nil {
+		if ok && d.name == strconv.Itoa(n) {
+			s.Mode, s.Owner = describeDescriptor(n)
+		}
+		return d.finding
+	}
 	if !ok {
 		return r.noDescriptor()
 	}
@@ -119,8 +135,12 @@ func (r *Resolver) peekDescriptor(s *SourceReport) finding {
 		return cannotRead(err)
 	}
 	if d := readOf(n); d != nil {
+		if err := d.check(r.Compat); err != nil {
+			return cannotRead(err)
+		}
 		select {
 		case <-d.done:
+			s.Mode, s.Owner = describeDescriptor(n)
 			return r.inDescriptor(d)
 		default:
 			s.Unread = true
@@ -139,8 +159,12 @@ func (r *Resolver) peekDescriptor(s *SourceReport) finding {
 			return cannotRead(err)
 		}
 		defer reader.close()
+		s.Mode, s.Owner = describeDescriptor(n)
 		d.text, d.err = readToEnd(reader.read)
 	case kindPipe, kindSocket:
+		if r.Compat && !canReopen(n, kind) {
+			return cannotRead(errNoPath)
+		}
 		waiting, ended, err := peekStream(n, kind)
 		if err != nil {
 			return cannotRead(err)

@@ -60,7 +60,7 @@ func TestExplain(t *testing.T) {
 			return ingressauth.Report{
 				Winner: "descriptor", Why: "the first in order that has a token (variable: not set, or empty)",
 				Sources: sources(report{Name: p.TokenVariable, LookedAt: true, Note: unset},
-					report{Name: os.Getenv(p.DescriptorVariable), LookedAt: true, Found: true, Wins: true, Scheme: "bearer", Fingerprint: "fd6379bd"},
+					report{Name: os.Getenv(p.DescriptorVariable), LookedAt: true, Found: true, Wins: true, Scheme: "bearer", Fingerprint: "fd6379bd", Mode: "0600"},
 					report{Name: p.File, Note: "it does not exist"}),
 			}
 		}},
@@ -111,7 +111,7 @@ func TestExplain(t *testing.T) {
 			const note = "it is empty, so nothing is found"
 			n := os.Getenv(p.DescriptorVariable)
 			return ingressauth.Report{
-				Why: "variable " + p.TokenVariable + ": " + unset + "; descriptor " + n + ": " + note,
+				Why: "descriptor " + n + ": " + note,
 				Sources: sources(report{Name: p.TokenVariable, LookedAt: true, Note: unset},
 					report{Name: n, LookedAt: true, Note: note},
 					report{Name: p.File, Found: true, Scheme: "bearer", Fingerprint: "fd6379bd", Mode: "0600"}),
@@ -122,10 +122,10 @@ func TestExplain(t *testing.T) {
 			w.setenv(w.p.TokenVariable, jwt(`{"exp":1000000000}`))
 		}, func(p ingressauth.Profile) ingressauth.Report {
 			return ingressauth.Report{
-				Winner: "variable", Why: "the first in order that has a token; it is expired, and no later source has its successor",
+				Winner: "variable", Why: "the first in order that has a token; it is expired, and nothing may take its place",
 				Sources: sources(report{Name: p.TokenVariable, LookedAt: true, Found: true, Wins: true, Scheme: "bearer", Fingerprint: "6a24e90c",
 					Expiry: time.Unix(1e9, 0).UTC(), Note: "expired"},
-					report{Name: p.DescriptorVariable, LookedAt: true, Note: unset}, report{Name: p.File, LookedAt: true, Note: "it does not exist"}),
+					report{Name: p.DescriptorVariable, Note: unset}, report{Name: p.File, Note: "it does not exist"}),
 				Warnings: []string{"variable " + p.TokenVariable + ": its token expired at 2001-09-09T01:46:40Z"},
 			}
 		}},
@@ -157,7 +157,7 @@ func TestExplain(t *testing.T) {
 			if log := w.log.String(); log != "" {
 				t.Errorf("it logged:\n%s", log)
 			}
-			if len(want.Sources[2].Mode) == 0 {
+			if want.Sources[2].Mode == "" {
 				wantNoFile(t, w.p.File)
 			}
 			if j, err := json.Marshal(got); err != nil || !strings.HasPrefix(string(j), "{") {

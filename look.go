@@ -2,12 +2,16 @@ package ingressauth
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
+
+const nounFile = "token file"
 
 // place says where a source is: what to call it, and its name.
 func (r *Resolver) place(source int) (noun, name string) {
@@ -17,23 +21,26 @@ func (r *Resolver) place(source int) (noun, name string) {
 	case variable:
 		name = p.TokenVariable
 	case descriptor:
+		if d := r.inherited.Load(); d != nil {
+			return d.noun, d.name
+		}
 		if n, _, ok := r.descriptorNumber(); ok {
 			return "descriptor", strconv.Itoa(n)
 		}
 		name = p.DescriptorVariable
 	case file:
 		if path, _ := r.tokenFilePath(); path != "" {
-			return "token file", shown(path)
+			return nounFile, path
 		}
 		name = p.FileVariable
 	}
-	return noun, shown(name)
+	return noun, name
 }
 
 // about puts the place of a source before a message on it.
 func (r *Resolver) about(source int, message string) string {
-	noun, name := r.place(source)
-	return noun + " " + name + ": " + message
+	noun, _ := r.place(source)
+	return noun + " " + quoted(r.nameOf(source)) + ": " + message
 }
 
 // lookVariable is rule R1.
@@ -55,9 +62,14 @@ func (r *Resolver) lookVariable(value string) finding {
 // findingOf is the finding of a text that is not empty.
 func findingOf(text string) finding {
 	if err := checkText(text); err != nil {
-		return finding{err: err, note: err.Error(), level: slog.LevelError}
+		return unusable(err)
 	}
 	return finding{text: text, expiry: peekExpiry(text)}
+}
+
+// unusable is the finding of a text that cannot be a token.
+func unusable(err error) finding {
+	return finding{err: err, note: err.Error(), level: slog.LevelError}
 }
 
 // descriptorNumber says which descriptor is to be read, and whether the program
@@ -80,10 +92,11 @@ func (r *Resolver) noDescriptor() finding {
 
 // lookDescriptor is rules R3, R4, R5 and R7. Its outcome holds for the life of the
 // resolver (R2). It is called in the slot.
-func (r *Resolver) lookDescriptor(ctx context.Context) (finding, error) {
-	if f := r.inherited.Load(); f != nil {
-		return *f, nil
+func (r *Resolver) lookDescriptor(ctx context.Context, notes *journal) (finding, error) {
+	if d := r.inherited.Load(); d != nil {
+		return d.finding, nil
 	}
+	noun, name := r.place(descriptor)
 	n, named, ok := r.descriptorNumber()
 	var f finding
 	if !ok {
@@ -91,19 +104,31 @@ func (r *Resolver) lookDescriptor(ctx context.Context) (finding, error) {
 	} else if d, err := readDescriptor(n, named, r.Compat); err != nil {
 		f = cannotRead(err)
 	} else {
+		stuck := time.NewTimer(readTimeout + time.Second)
+		defer stuck.Stop()
 		select {
 		case <-d.done:
+			f = r.inDescriptor(d)
+		case <-stuck.C: // see pollPipe
+			f = cannotRead(errors.New("another process read what was there"))
 		case <-ctx.Done():
 			return finding{}, ended(ctx)
 		}
-		f = r.inDescriptor(d)
 		if f.text != "" {
-			d.persist.Do(func() { r.persist(f.text) })
+			d.persist.Do(func() { r.persist(f.text, notes) })
 		}
 	}
-	r.logFinding(descriptor, f)
-	r.inherited.Store(&f)
+	if f.note != "" {
+		notes.add(f.level, r.about(descriptor, f.note))
+	}
+	r.inherited.Store(&inherited{f, noun, name})
 	return f, nil
+}
+
+// inherited is what the descriptor held, and what it was called when it was read.
+type inherited struct {
+	finding
+	noun, name string
 }
 
 func cannotRead(err error) finding {
@@ -121,7 +146,7 @@ func (r *Resolver) inDescriptor(d *descriptorRead) finding {
 	text, err := decode(d.text)
 	switch {
 	case err != nil:
-		return finding{err: err, note: err.Error(), level: slog.LevelError}
+		return unusable(err)
 	case text == "":
 		return finding{note: "it is empty, so nothing is found", level: slog.LevelError, last: true}
 	}
@@ -151,7 +176,7 @@ func (r *Resolver) tokenFile() tokenFile {
 
 // lookFile is rule R6, and follows the file. Under Compat the first outcome holds.
 // It is called in the slot.
-func (r *Resolver) lookFile(ctx context.Context) (finding, error) {
+func (r *Resolver) lookFile(ctx context.Context, notes *journal) (finding, error) {
 	old := r.tokenFile()
 	if r.Compat && r.file.Load() != nil {
 		return old.believed, nil
@@ -161,26 +186,35 @@ func (r *Resolver) lookFile(ctx context.Context) (finding, error) {
 		return finding{}, err
 	}
 	r.file.Store(&f)
-	if f.problem.note != old.problem.note {
-		r.logFinding(file, f.problem)
+	if f.problem.note != "" && f.problem.note != old.problem.note {
+		notes.add(f.problem.level, r.about(file, f.problem.note))
 	}
 	if f.believed.info != old.believed.info {
 		if w := f.warnings(); len(w) > 0 && !slices.Equal(w, old.warnings()) {
-			r.log().Warn(r.about(file, strings.Join(w, "; ")))
+			notes.add(slog.LevelWarn, r.about(file, strings.Join(w, "; ")))
 		}
 	}
 	return f.believed, nil
 }
 
 // nextFile is what is known of the token file after another look. One that is
-// being written when there is no old token to stand meanwhile is waited for.
+// being written is waited for where no old token can stand meanwhile. One that was
+// changed is, too, if nobody has looked for long: a program that sends a request a
+// minute would otherwise send one with the old token after every rotation.
 func (r *Resolver) nextFile(ctx context.Context, f tokenFile) (tokenFile, error) {
-	f = f.next(r.now(), r.Compat)
-	for range settleTries {
-		if f.seen != nil || f.pending == nil || f.believed.text != "" {
-			break
+	tries, old := settleTries, f.believed.text != ""
+	if old {
+		tries = 0
+		if r.now().Sub(f.looked) >= idleTime {
+			tries = 1
 		}
+	}
+	f = f.next(r.now(), r.Compat)
+	for ; tries > 0 && f.pending != nil && !identical(f.seen, f.pending); tries-- {
 		if err := sleep(ctx, settleTime); err != nil {
+			if old {
+				break
+			}
 			return f, err
 		}
 		f = f.next(r.now(), r.Compat)
@@ -188,14 +222,8 @@ func (r *Resolver) nextFile(ctx context.Context, f tokenFile) (tokenFile, error)
 	return f, nil
 }
 
-func (r *Resolver) logFinding(source int, f finding) {
-	if f.note != "" {
-		r.log().Log(context.Background(), f.level, r.about(source, f.note))
-	}
-}
-
 // persist is rule R7. It never makes a file older than it is.
-func (r *Resolver) persist(text string) {
+func (r *Resolver) persist(text string, notes *journal) {
 	p := r.Profile.WithDefaults()
 	if !isTrue(os.Getenv(p.RemoteVariable)) {
 		return
@@ -204,12 +232,12 @@ func (r *Resolver) persist(text string) {
 		return
 	}
 	if !r.Compat {
-		if there, _, err := readTokenFile(p.File, false); err == nil && isNewer(there, text) {
+		if b, _, err := readTokenFile(p.File, false); err == nil && isNewer(trimSpace(string(b)), text) {
 			return
 		}
 	}
 	if err := writeTokenFile(p.File, text); err != nil {
-		r.log().Warn("the token could not be written for subprocesses that do not inherit the descriptor",
+		notes.add(slog.LevelWarn, "the token could not be written for subprocesses that do not inherit the descriptor",
 			"path", shown(p.File), "err", withoutPath(err))
 	}
 }
@@ -225,6 +253,6 @@ func isNewer(a, b string) bool {
 
 // policy is what a choice depends on, as of now.
 func (r *Resolver) policy() policy {
-	_, set := r.tokenFilePath()
-	return policy{compat: r.Compat, fileSet: set, refused: r.isRefused, now: r.now, about: r.about}
+	path, set := r.tokenFilePath()
+	return policy{compat: r.Compat, fileSet: set && path != "", refused: r.isRefused, now: r.now, about: r.about}
 }

@@ -17,7 +17,8 @@ const staleAge = time.Minute
 // writeTokenFile writes text to the file at path, mode 0600, in a directory that
 // is made, mode 0700, where there is none. Whoever reads the file meanwhile finds
 // the old text or the new one, whole. No link is followed at the file or at its
-// directory, and what a writer left that was killed is swept.
+// directory (directories above may be links, as homes are), and what a writer left
+// that was killed is swept.
 func writeTokenFile(path, text string) error {
 	root, err := openPrivateDir(filepath.Dir(path))
 	if err != nil {
@@ -40,37 +41,44 @@ func writeTokenFile(path, text string) error {
 }
 
 // openPrivateDir opens a directory, and makes it if there is none. One that was
-// there keeps its mode.
+// there keeps its mode. Nothing is done by a path that could be a link by then: the
+// directory that holds it may be another user's.
 func openPrivateDir(dir string) (*os.Root, error) {
-	info, err := os.Lstat(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-			return nil, err
-		}
-		switch err = os.Mkdir(dir, 0o700); {
-		case err == nil:
-			err = os.Chmod(dir, 0o700) // whatever the umask took
-		case errors.Is(err, fs.ErrExist): // another process was faster
-			err = nil
-		}
-		if err == nil {
-			info, err = os.Lstat(dir)
-		}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return nil, err
 	}
+	parent, err := os.OpenRoot(filepath.Dir(dir))
+	if err != nil {
+		return nil, err
+	}
+	defer parent.Close()
+	name := filepath.Base(dir)
+	made := parent.Mkdir(name, 0o700)
+	if made != nil && !errors.Is(made, fs.ErrExist) {
+		return nil, made
+	}
+	info, err := parent.Lstat(name)
 	if err != nil {
 		return nil, err
 	}
 	if !info.IsDir() {
 		return nil, errors.New("its directory is a link or a file")
 	}
-	root, err := os.OpenRoot(dir)
+	root, err := parent.OpenRoot(name)
 	if err != nil {
 		return nil, err
 	}
 	// What was opened must be what was looked at, and no link put in its place.
-	if opened, err := root.Stat("."); err != nil || !os.SameFile(info, opened) {
+	opened, err := root.Stat(".")
+	if err == nil && !os.SameFile(info, opened) {
+		err = errors.New("its directory was replaced while it was opened")
+	}
+	if err == nil && made == nil {
+		err = root.Chmod(".", 0o700) // whatever the umask took
+	}
+	if err != nil {
 		root.Close()
-		return nil, errors.New("its directory was replaced while it was opened")
+		return nil, err
 	}
 	return root, nil
 }

@@ -54,14 +54,17 @@ type Resolver struct {
 	snapshot atomic.Pointer[snapshot]
 
 	// What was found so far; written in the slot, nil before the first look.
-	inherited atomic.Pointer[finding] // by the descriptor
+	inherited atomic.Pointer[inherited] // by the descriptor
 	file      atomic.Pointer[tokenFile]
 
-	// The tokens that servers refused, the last one last. The lock is held for
-	// moments only, so that nobody who renews or updates waits behind a pipe.
+	// The tokens that servers refused; the one that was met last is last. The lock
+	// is held for moments only, so that nobody who renews or updates waits behind a
+	// pipe.
 	refusedLock sync.Mutex
 	refused     []Token
 	refusals    atomic.Uint64 // counts changes of refused
+
+	looks atomic.Uint64 // counts entries into the slot
 }
 
 // snapshot is a choice and all that it was made from. It is immutable.
@@ -72,10 +75,13 @@ type snapshot struct {
 	refusals     uint64
 	stands       bool          // for as long as these do
 	at           time.Duration // else for lookInterval from this time on, by Resolver.clock
+	look         uint64        // which entry into the slot it is of, 0 if of none
 
-	token Token
-	err   error
-	why   string
+	token  Token
+	err    error
+	source int
+	why    string
+	dead   string
 }
 
 const (
@@ -84,9 +90,9 @@ const (
 	// settleTries bounds the waits for a file that is being written, each of
 	// settleTime.
 	settleTries = 10
-	// maxRefused is how many refused texts are remembered: each source holds one,
-	// and some come back.
-	maxRefused = 8
+	// maxRefused is how many refused texts are remembered. One that a source
+	// still holds is met again and again, and so never among the oldest.
+	maxRefused = 64
 )
 
 // Token returns the current token. Where there is none it returns an error that
@@ -130,20 +136,24 @@ func (r *Resolver) Renew(ctx context.Context, refused Token) (Token, error) {
 	if !refused.IsZero() && !r.Compat {
 		r.refuse(refused)
 	}
-	const pause = settleTime / 4
-	for waited := time.Duration(0); ; waited += pause {
+	before := r.snapshot.Load()
+	for begun := time.Now(); ; {
 		s, err := r.resolve(ctx, true)
-		if err != nil {
+		switch {
+		case err != nil:
 			return Token{}, err
-		}
-		if s.err != nil || !sameText(s.token, refused) && !r.isRefused(s.token.Reveal()) {
-			return s.token, s.err
+		case s.err != nil:
+			return Token{}, s.err
+		case r.Compat && before != nil && sameText(before.token, refused) && before.source != s.source:
+			return Token{}, fmt.Errorf("%w in the source of the refused one", ErrNoToken)
+		case !sameText(s.token, refused) && s.dead == "":
+			return s.token, nil
 		}
 		f := r.file.Load()
-		if r.Compat || f == nil || f.pending == nil || waited >= settleTries*settleTime {
-			return Token{}, fmt.Errorf("%w but one that was refused", ErrNoToken)
+		if r.Compat || f == nil || f.pending == nil || time.Since(begun) >= settleTries*settleTime {
+			return Token{}, fmt.Errorf("%w but one that was refused or has expired", ErrNoToken)
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := sleep(ctx, settleTime/4); err != nil {
 			return Token{}, err
 		}
 	}
@@ -216,35 +226,43 @@ func (r *Resolver) clock() time.Duration {
 
 // current returns the snapshot if it still holds, with the token variable at env.
 func (r *Resolver) current(env string) *snapshot {
-	s := r.snapshot.Load()
-	if s == nil || s.env != env || s.refusals != r.refusals.Load() {
-		return nil
+	if s := r.snapshot.Load(); r.holds(s, env) && r.recent(s) {
+		return s
 	}
-	if s.sessionKey && s.organization != os.Getenv(r.organizationVariable()) {
-		return nil
-	}
-	if !s.stands {
-		if d := r.clock() - s.at; d < 0 || d >= lookInterval {
-			return nil
-		}
-	}
-	return s
+	return nil
 }
 
-// resolve makes a new snapshot, unless somebody else just did and fresh is false.
-// Only what lies beyond the variable is looked at in the slot, so that a token in
-// the variable never waits behind a pipe.
+// holds reports whether s was made from variables and refusals as they are now.
+func (r *Resolver) holds(s *snapshot, env string) bool {
+	return s != nil && s.env == env && s.refusals == r.refusals.Load() &&
+		(!s.sessionKey || s.organization == os.Getenv(r.organizationVariable()))
+}
+
+// recent reports whether what else s was made from need not be looked at again.
+func (r *Resolver) recent(s *snapshot) bool {
+	if s.stands {
+		return true
+	}
+	d := r.clock() - s.at
+	return 0 <= d && d < lookInterval
+}
+
+// resolve makes a new snapshot, unless somebody else did meanwhile, or, if fresh is
+// false, just before. Only what lies beyond the variable is looked at in the slot,
+// so that a token in the variable never waits behind a pipe.
 func (r *Resolver) resolve(ctx context.Context, fresh bool) (*snapshot, error) {
 	s := &snapshot{
 		env:      os.Getenv(r.tokenVariable()),
 		refusals: r.refusals.Load(),
-		at:       r.clock(),
 	}
+	asked := r.looks.Load()
 	var inSlot bool
+	var notes journal
 	defer func() {
 		if inSlot {
 			<-r.slot
 		}
+		notes.write(r.log()) // not in the slot: a handler may need a token itself
 	}()
 	var current *snapshot
 	c, err := r.policy().choose(func(source int) (finding, error) {
@@ -256,14 +274,16 @@ func (r *Resolver) resolve(ctx context.Context, fresh bool) (*snapshot, error) {
 				return finding{}, err
 			}
 			inSlot = true
-			if current = r.current(s.env); current != nil && !fresh {
+			current = r.snapshot.Load()
+			if r.holds(current, s.env) && (current.look > asked || !fresh && r.recent(current)) {
 				return finding{}, errAnswered
 			}
+			s.look = r.looks.Add(1)
 		}
 		if source == descriptor {
-			return r.lookDescriptor(ctx)
+			return r.lookDescriptor(ctx, &notes)
 		}
-		return r.lookFile(ctx)
+		return r.lookFile(ctx, &notes)
 	})
 	if err == errAnswered {
 		return current, nil
@@ -271,7 +291,7 @@ func (r *Resolver) resolve(ctx context.Context, fresh bool) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.why = c.why
+	s.source, s.why, s.dead = c.source, c.why, c.dead
 	if s.sessionKey = schemeOf(c.text) == SchemeSessionKey; s.sessionKey {
 		s.organization = os.Getenv(r.organizationVariable())
 	}
@@ -279,7 +299,8 @@ func (r *Resolver) resolve(ctx context.Context, fresh bool) (*snapshot, error) {
 	// What can change without a variable's changing: the file, and whether a
 	// token has expired.
 	s.stands = r.Compat || !c.looked[file] && !c.expiry.known
-	r.logChoice(r.snapshot.Swap(s), s, c)
+	s.at = r.clock()
+	r.noteChoice(&notes, r.snapshot.Swap(s), s, c)
 	return s, nil
 }
 
@@ -289,6 +310,11 @@ var errAnswered = errors.New("answered")
 // enter waits for the slot.
 func (r *Resolver) enter(ctx context.Context) error {
 	r.start.Do(func() { r.slot = make(chan struct{}, 1) })
+	select {
+	case r.slot <- struct{}{}: // also if the context has ended, as nothing is waited for
+		return nil
+	default:
+	}
 	select {
 	case r.slot <- struct{}{}:
 		return nil
@@ -312,30 +338,47 @@ func (r *Resolver) token(c choice, organization string) (Token, error) {
 	return t, err
 }
 
-// logChoice logs a choice that differs from the one before, which may be nil.
-func (r *Resolver) logChoice(old, now *snapshot, c choice) {
+// noteChoice notes a choice that differs from the one before, which may be nil.
+func (r *Resolver) noteChoice(notes *journal, old, now *snapshot, c choice) {
 	switch {
 	case old != nil && old.token == now.token && old.why == now.why:
+	case c.source == variable && c.err != nil:
+		// What the other sources have to say was noted when they were looked at.
+		notes.add(c.level, r.about(variable, c.note))
 	case now.token.IsZero():
-		// What the sources had to say was logged when they were looked at, but
-		// for the variable, which is looked at all the time.
-		if c.looked[variable] && !c.looked[descriptor] {
-			r.logFinding(variable, c.finding)
-		}
 	case c.dead != "":
-		r.log().Warn("the session token is "+c.dead, "token", now.token, "source", sourceNames[c.source])
+		notes.add(slog.LevelWarn, "the session token is "+c.dead, "token", now.token, "source", sourceNames[c.source])
 	default:
-		r.log().Debug("session token found", "token", now.token, "source", sourceNames[c.source])
+		notes.add(slog.LevelDebug, "session token found", "token", now.token, "source", sourceNames[c.source])
+	}
+}
+
+// journal is what is to be logged when the slot has been left.
+type journal []record
+
+type record struct {
+	level   slog.Level
+	message string
+	args    []any
+}
+
+func (j *journal) add(level slog.Level, message string, args ...any) {
+	*j = append(*j, record{level, message, args})
+}
+
+func (j journal) write(log *slog.Logger) {
+	for _, r := range j {
+		log.Log(context.Background(), r.level, r.message, r.args...)
 	}
 }
 
 // refuse remembers that a server refused this token's text.
 func (r *Resolver) refuse(t Token) {
-	r.refusedLock.Lock()
-	defer r.refusedLock.Unlock()
-	if r.indexRefused(t.Reveal()) >= 0 {
+	if r.isRefused(t.Reveal()) {
 		return
 	}
+	r.refusedLock.Lock()
+	defer r.refusedLock.Unlock()
 	r.refused = append(r.refused, t)
 	if n := len(r.refused) - maxRefused; n > 0 {
 		r.refused = slices.Delete(r.refused, 0, n)
@@ -347,20 +390,25 @@ func (r *Resolver) refuse(t Token) {
 func (r *Resolver) allow(text string) {
 	r.refusedLock.Lock()
 	defer r.refusedLock.Unlock()
-	if i := r.indexRefused(text); i >= 0 {
-		r.refused = slices.Delete(r.refused, i, i+1)
+	n := len(r.refused)
+	r.refused = slices.DeleteFunc(r.refused, func(t Token) bool { return t.Reveal() == text })
+	if len(r.refused) != n {
 		r.refusals.Add(1)
 	}
 }
 
+// isRefused reports whether a server refused this text, which thereby becomes the
+// one that was met last.
 func (r *Resolver) isRefused(text string) bool {
 	r.refusedLock.Lock()
 	defer r.refusedLock.Unlock()
-	return r.indexRefused(text) >= 0
-}
-
-func (r *Resolver) indexRefused(text string) int {
-	return slices.IndexFunc(r.refused, func(t Token) bool { return t.Reveal() == text })
+	i := slices.IndexFunc(r.refused, func(t Token) bool { return t.Reveal() == text })
+	if i < 0 {
+		return false
+	}
+	t := r.refused[i]
+	r.refused = append(slices.Delete(r.refused, i, i+1), t)
+	return true
 }
 
 // sleep waits for d, or less if the context ends, which is an error.

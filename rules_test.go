@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/ingressauth/ingressauth"
@@ -196,7 +197,8 @@ func TestRules(t *testing.T) {
 				t.Errorf("in the file: %v", err2)
 			}
 			w.write(path, secret+"\xff")
-			if _, err3 := w.resolver(compat).Token(t.Context()); !errors.Is(err3, ingressauth.ErrNoToken) || !strings.Contains(err3.Error(), "UTF-8") {
+			_, err3 := w.resolver(compat).Token(t.Context())
+			if err3 == nil || errors.Is(err3, ingressauth.ErrNoToken) || !strings.Contains(err3.Error(), "UTF-8") {
 				t.Errorf("not UTF-8: %v", err3)
 			}
 			if strings.Contains(fmt.Sprint(err, w.log, r.Explain(t.Context())), secret) {
@@ -241,6 +243,16 @@ func TestCompat(t *testing.T) {
 				t.Errorf("Renew: %v", err)
 			}
 			wantToken(t, r, "in file")
+		}},
+		{"Renew answers with no other source's", func(t *testing.T, w *world, compat bool) {
+			w.setenv(w.p.TokenVariable, "a")
+			w.write(w.p.File, "in file")
+			r := w.resolver(compat)
+			wantToken(t, r, "a")
+			w.unsetenv(w.p.TokenVariable)
+			if got, err := r.Renew(t.Context(), newToken(t, "a", "")); !errors.Is(err, ingressauth.ErrNoToken) {
+				t.Errorf("Renew: %v, %v", got, err)
+			}
 		}},
 		{"an expired token keeps its place", func(t *testing.T, w *world, compat bool) {
 			old, successor := jwt(`{"iss":"i","sub":"s","exp":1000}`), jwt(`{"iss":"i","sub":"s","exp":99999999999}`)
@@ -413,6 +425,38 @@ func TestRenew(t *testing.T) {
 			wantToken(t, r, old)
 			wantRenewed(t, r, newToken(t, old, ""), successor)
 			wantToken(t, r, successor)
+		}},
+		{"a refused token that expires stays refused", func(t *testing.T, w *world, compat bool) {
+			w.freeze()
+			old := jwt(fmt.Sprintf(`{"iss":"i","sub":"s","exp":%d}`, w.now.Load().Unix()+60))
+			w.setenv(w.p.TokenVariable, old)
+			w.rename(w.fileVariable(), "in file")
+			r := w.resolver(compat)
+			wantRenewed(t, r, newToken(t, old, ""), "in file")
+			w.advance(time.Hour)
+			wantToken(t, r, "in file")
+		}},
+		{"a refused token stays so for as long as its source holds it", func(t *testing.T, w *world, compat bool) {
+			w.setenv(w.p.TokenVariable, "a")
+			path := w.fileVariable()
+			w.rename(path, "file-0")
+			r := w.resolver(compat)
+			wantRenewed(t, r, a, "file-0")
+			for i := range 200 {
+				w.rename(path, fmt.Sprint("file-", i+1))
+				wantRenewed(t, r, newToken(t, fmt.Sprint("file-", i), ""), fmt.Sprint("file-", i+1))
+			}
+		}},
+		{"an expired token is no other token", func(t *testing.T, w *world, compat bool) {
+			successor := jwt(`{"iss":"i","sub":"s","exp":99999999999}`)
+			w.setenv(w.p.TokenVariable, jwt(`{"iss":"i","sub":"s","exp":1}`))
+			w.write(w.p.File, successor)
+			wantRenewed(t, w.resolver(compat), newToken(t, successor, ""), "")
+		}},
+		{"a file variable that is empty vouches for nothing", func(t *testing.T, w *world, compat bool) {
+			w.setenv(w.p.TokenVariable, "a")
+			w.setenv(w.p.FileVariable, "")
+			wantRenewed(t, w.resolver(compat), a, "")
 		}},
 		{"an update to what was refused is believed", func(t *testing.T, w *world, compat bool) {
 			w.setenv(w.p.TokenVariable, "a")

@@ -9,6 +9,8 @@ import (
 
 // Other systems have no such times and owners, or nobody has tried them there.
 
+const openNonblock = 0
+
 func changeTime(fs.FileInfo) time.Time { return time.Time{} }
 
 func isOverflowUser(int) bool { return false }

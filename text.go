@@ -1,7 +1,10 @@
 package ingressauth
 
 import (
+	"errors"
+	"io/fs"
 	"math"
+	"os"
 	"strconv"
 	"strings"
 	"unicode"
@@ -59,14 +62,41 @@ func looksLikeToken(s string) bool {
 	return jwt || strings.Contains(s, "sk-ant-")
 }
 
-// shown returns s for a message or a report, quoted if it could harm a terminal,
-// and hidden if it may be a token.
+const hiddenToken = "(hidden: it looks like a token)"
+
+// shown returns s for a message, hidden if it may be a token.
 func shown(s string) string {
 	if looksLikeToken(s) {
-		return "(hidden: it looks like a token)"
+		return hiddenToken
 	}
+	return quoted(s)
+}
+
+// quoted returns s, in quotes if it could harm a terminal without them.
+func quoted(s string) string {
 	if q := strconv.Quote(s); q[1:len(q)-1] != s {
 		return q
 	}
 	return s
+}
+
+// looksMisplaced reports whether a path may be a token that was put in its place,
+// of whatever form: no file has it for a name, and it looks like no file's.
+func looksMisplaced(path string) bool {
+	if looksLikeToken(path) {
+		return true
+	}
+	if strings.ContainsAny(path, "./\\") {
+		return false
+	}
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// shownPath is shown for a path.
+func shownPath(path string) string {
+	if looksMisplaced(path) {
+		return hiddenToken
+	}
+	return shown(path)
 }

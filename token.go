@@ -37,9 +37,9 @@ const (
 // token.
 //
 // Its text is shown by [Token.Reveal] alone and sent by [Token.SetHeader] alone.
-// Whatever else prints, marshals or logs a Token, or a value that holds one in any
-// field, shows its scheme and its fingerprint. (Debuggers, and packages that read
-// memory through unsafe, see everything.)
+// Packages fmt, log/slog and encoding/... show the scheme and the fingerprint of a
+// Token, and at most that of one in a field of another value. Debuggers, and
+// packages that walk memory by reflection, can see everything.
 type Token struct {
 	// fmt prints unexported fields without asking their methods. It follows no
 	// pointer below the top, but for a verb that does not fit: there it follows
@@ -66,7 +66,7 @@ type tokenData struct {
 // and organization is dropped.
 //
 // Empty text is [ErrNoToken]. Text that its header cannot carry is an error that
-// does not show it: a session key is made of cookie-octets (RFC 6265, section
+// does not show it, like text of more than 64 KiB: a session key is made of cookie-octets (RFC 6265, section
 // 4.1.1); any other token has no control character but TAB, like the organisation
 // (RFC 9110, section 5.5).
 func NewToken(text, organization string) (Token, error) {
@@ -93,6 +93,8 @@ func checkText(text string) error {
 	switch {
 	case text == "":
 		return ErrNoToken
+	case len(text) > maxToken:
+		return fmt.Errorf("the token is longer than %d KiB", maxToken>>10)
 	case schemeOf(text) == SchemeSessionKey:
 		if !isCookieValue(text) {
 			return errors.New("the session key holds a character that no cookie can carry (white space, a control or non-ASCII character, or one of \" , ; \\)")

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 )
 
@@ -16,9 +15,9 @@ const (
 	// settleTime is how long a file that is rewritten in place must stand
 	// unchanged before its text is believed. A writer may pause between pieces.
 	settleTime = 20 * time.Millisecond
-	// settledAge is how old a change must be to be believed at first sight. It is
-	// compared with the wall clock, so it is far above settleTime.
-	settledAge = time.Second
+	// idleTime is how long nobody must have looked for a changed file to be waited
+	// for, once and for settleTime, rather than answer with the old token.
+	idleTime = time.Second
 )
 
 // tokenFile is what is known of the token file. It is a value: next returns what
@@ -31,6 +30,8 @@ type tokenFile struct {
 	problem  finding     // why the last look brought no token; zero if it did
 	seen     fs.FileInfo // of the version that was last read; nil if that failed
 
+	looked time.Time // when
+
 	// pending is a version that is not believed yet, or that was believed at first
 	// sight and is to be read once more, when it has stood since then for
 	// settleTime. It is nil where there is none.
@@ -42,6 +43,7 @@ type tokenFile struct {
 // (a rename) are believed at once; one that was changed in place when it has
 // settled. Where a look brings no token, what was believed before stands.
 func (f tokenFile) next(now time.Time, compat bool) tokenFile {
+	f.looked = now
 	if f.path == "" {
 		return f.without(finding{note: "the variable is set and empty, so no file is read", level: slog.LevelDebug})
 	}
@@ -53,7 +55,7 @@ func (f tokenFile) next(now time.Time, compat bool) tokenFile {
 	if identical(f.seen, info) && (f.pending == nil || !settled && identical(f.pending, info)) {
 		return f // nothing new, or too early to read it once more
 	}
-	if !settled && !compat && !f.believable(info, now) {
+	if !settled && !compat && (identical(f.pending, info) || !f.believable(info, now)) {
 		return f.wait(info, now)
 	}
 	text, read, err := readTokenFile(f.path, compat)
@@ -65,10 +67,21 @@ func (f tokenFile) next(now time.Time, compat bool) tokenFile {
 		return f.wait(read, now)
 	}
 	settled = settled && identical(info, read)
-	info = read
-	f.seen, f.pending = info, nil
-	if !settled && age(info, now) < settledAge {
-		f.pending, f.since = info, now
+	f.seen, f.pending = read, nil
+	if !settled {
+		f.pending, f.since = read, now
+	}
+	return f.believe(text)
+}
+
+// believe takes what the file holds for its token, if it is one.
+func (f tokenFile) believe(b []byte) tokenFile {
+	if len(b) > maxToken {
+		return f.without(finding{note: errTooLong.Error(), level: slog.LevelError})
+	}
+	text, err := decode(b)
+	if err != nil {
+		return f.without(unusable(err))
 	}
 	if text == "" {
 		return f.without(finding{note: "it is empty", level: slog.LevelError})
@@ -78,23 +91,25 @@ func (f tokenFile) next(now time.Time, compat bool) tokenFile {
 		return f.without(found)
 	}
 	f.problem, f.believed = finding{}, found
-	f.believed.info = info
+	f.believed.info = f.seen
 	return f
 }
 
 // believable reports whether a version that is seen for the first time can be
 // believed now. One that is being written in place was last changed by writing,
-// just now; one that was renamed to its place, by renaming.
+// just now; one that was renamed to its place, by renaming. "Just now" is by the
+// wall clock, which is all there is at the first look; what is believed too early,
+// since the file system's clock is another, is read again when it has settled.
 func (f tokenFile) believable(info fs.FileInfo, now time.Time) bool {
-	switch a := age(info, now); {
-	case f.seen == nil:
-		justNow := -settleTime < a && a < settleTime
-		return !justNow || info.Size() > 0 && changeTime(info).After(info.ModTime())
-	case !os.SameFile(f.seen, info):
-		return true
-	default:
-		return a >= settledAge
+	if f.seen != nil {
+		return !os.SameFile(f.seen, info)
 	}
+	changed := changeTime(info)
+	renamed := info.Size() > 0 && changed.After(info.ModTime())
+	if changed.IsZero() {
+		changed = info.ModTime()
+	}
+	return renamed || now.Sub(changed) >= settleTime
 }
 
 func (f tokenFile) wait(info fs.FileInfo, now time.Time) tokenFile {
@@ -127,70 +142,54 @@ func identical(seen, info fs.FileInfo) bool {
 		seen.ModTime().Equal(info.ModTime()) && changeTime(seen).Equal(changeTime(info))
 }
 
-// age is how long ago the file was changed, by the wall clock.
-func age(info fs.FileInfo, now time.Time) time.Duration {
-	changed := info.ModTime()
-	if c := changeTime(info); c.After(changed) {
-		changed = c
-	}
-	return now.Sub(changed)
-}
-
 // errChanging says that a file was changed while it was read.
 var errChanging = errors.New("it is being written")
 
-// readTokenFile reads the token file, following links (projected volumes are made
-// of them), and says which version it read. With errChanging it returns what it
-// read, too.
-func readTokenFile(path string, anyOwner bool) (text string, info fs.FileInfo, err error) {
+// readTokenFile reads the token file, following links, of which projected volumes
+// are made, and says which version it read. It reads one byte more than a token can
+// have. With errChanging it returns what it read, too.
+func readTokenFile(path string, anyOwner bool) (b []byte, info fs.FileInfo, err error) {
 	// Not to hang on a FIFO, nor to open a device that acts on it.
 	if info, err = os.Stat(path); err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return "", nil, errNotRegular
+		return nil, nil, errNotRegular
 	}
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := os.OpenFile(path, os.O_RDONLY|openNonblock, 0)
 	if err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
 	defer f.Close()
 	if info, err = f.Stat(); err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return "", nil, errNotRegular
+		return nil, nil, errNotRegular
 	}
 	if !anyOwner {
 		if err := checkOwner(info, path); err != nil {
-			return "", nil, err
+			return nil, nil, err
 		}
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxToken+1))
-	if err != nil {
-		return "", nil, err
-	}
-	if len(b) > maxToken {
-		return "", nil, errTooLong
-	}
-	if text, err = decode(b); err != nil {
-		return "", nil, err
+	if b, err = io.ReadAll(io.LimitReader(f, maxToken+1)); err != nil {
+		return nil, nil, err
 	}
 	after, err := f.Stat()
 	if err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
 	if !identical(info, after) {
-		return text, after, errChanging
+		return b, after, errChanging
 	}
-	return text, info, nil
+	return b, info, nil
 }
 
 var errNotRegular = errors.New("it is not a regular file")
 
 // checkOwner refuses a file that somebody else can rewrite: one whose owner is
 // neither root, nor this user, nor unknown in this user namespace. Root, who acts
-// for others, also takes the owner of the directory that holds the file.
+// for others, also trusts whoever owns the directory that the path names.
 func checkOwner(info fs.FileInfo, path string) error {
 	uid, ok := ownerOf(info)
 	if !ok {

@@ -87,15 +87,102 @@ func TestTokenFileIsFollowed(t *testing.T) {
 			w.advance(21 * time.Millisecond)
 			wantToken(t, r, strings.Repeat("x", 19))
 		}},
-		{"an old change in place is believed at once", func(t *testing.T, w *world, _ bool) {
+		{"a change in place is waited for by who looks once a minute", func(t *testing.T, w *world, _ bool) {
+			path := w.fileVariable()
+			w.rename(path, "first")
+			r := w.resolver(false)
+			var ahead time.Duration
+			r.Now = func() time.Time { return time.Now().Add(ahead) }
+			wantToken(t, r, "first")
+			w.write(path, "second")
+			wantToken(t, r, "first")
+			ahead = time.Minute
+			w.write(path, "third")
+			wantToken(t, r, "third")
+			ahead = 2 * time.Minute
+			w.write(path, "fourth")
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if got, err := r.Token(ctx); err != nil || got.Reveal() != "third" {
+				t.Errorf("without the time to wait: %v, %v", got, err)
+			}
+		}},
+		{"however far our clock is ahead of the file system's", func(t *testing.T, w *world, _ bool) {
+			w.freeze()
+			w.advance(time.Hour)
+			path := w.fileVariable()
+			w.write(path, "first")
+			r := w.resolver(false)
+			wantToken(t, r, "first")
+			w.write(path, "second")
+			w.advance(19 * time.Millisecond)
+			wantToken(t, r, "first")
+			w.advance(19 * time.Millisecond)
+			wantToken(t, r, "first")
+			w.advance(2 * time.Millisecond)
+			wantToken(t, r, "second")
+		}},
+		{"what was believed at once is read once more", func(t *testing.T, w *world, _ bool) {
 			w.freeze()
 			path := w.fileVariable()
 			w.rename(path, "first")
 			r := w.resolver(false)
 			wantToken(t, r, "first")
-			w.write(path, "second")
-			w.advance(2 * time.Second)
+			// A change that the file's times and size do not tell.
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.write(path, "FIRST")
+			if err := os.Chtimes(path, time.Time{}, info.ModTime()); err != nil {
+				t.Fatal(err)
+			}
+			w.advance(21 * time.Millisecond)
+			r.Explain(t.Context())
+			w.advance(21 * time.Millisecond)
+			wantToken(t, r, "first") // its change time has changed: that begins the 20 ms
+			w.advance(21 * time.Millisecond)
+			wantToken(t, r, "FIRST")
+		}},
+		{"it is looked at once a millisecond", func(t *testing.T, w *world, _ bool) {
+			w.freeze()
+			path := w.fileVariable()
+			w.rename(path, "first")
+			r := w.resolver(false)
+			wantToken(t, r, "first")
+			w.rename(path, "second")
+			wantToken(t, r, "first")
+			w.advance(time.Millisecond)
 			wantToken(t, r, "second")
+		}},
+		{"many who wait for it wait once", func(t *testing.T, w *world, _ bool) {
+			path := w.fileVariable()
+			w.write(path, "")
+			stop := make(chan struct{})
+			var writer sync.WaitGroup
+			writer.Go(func() {
+				for i := 0; ; i++ {
+					select {
+					case <-stop:
+						return
+					case <-time.After(2 * time.Millisecond):
+						os.WriteFile(path, []byte(strings.Repeat("x", i%50)), 0o600)
+					}
+				}
+			})
+			r := w.resolver(false)
+			start := time.Now()
+			var all sync.WaitGroup
+			for range 10 {
+				all.Go(func() { r.Token(t.Context()) })
+			}
+			all.Wait()
+			r.Renew(t.Context(), newToken(t, "refused", ""))
+			if took := time.Since(start); took > 1500*time.Millisecond {
+				t.Errorf("they took %v", took)
+			}
+			close(stop)
+			writer.Wait()
 		}},
 		{"one that is removed and written anew is waited for without waiting", func(t *testing.T, w *world, _ bool) {
 			w.freeze()
@@ -366,6 +453,14 @@ func TestPersistingFollowsNoLink(t *testing.T) {
 		wantFile(t, w.p.File, "in descriptor", 0o600)
 		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o755 {
 			t.Errorf("a directory that was there has mode %v now, %v", info.Mode(), err)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		persist(w)
+		wantFile(t, w.p.File, "in descriptor", 0o600)
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("a directory that was made has mode %v, %v", info.Mode(), err)
 		}
 	})
 }
