@@ -84,7 +84,7 @@ func (p policy) choose(look func(source int) (finding, error)) (choice, error) {
 		switch {
 		case f.err != nil:
 			c.finding, c.source = f, source
-			c.why = "its text cannot be a token, and the sources after it may be another session's"
+			c.why = "its text cannot be a token, and what comes after it may be of another session"
 			return c, nil
 		case f.text != "":
 			c.finding, c.source, c.dead = f, source, p.dead(f)

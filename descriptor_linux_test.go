@@ -56,13 +56,33 @@ func TestDescriptorsAreCheckedOnLinux(t *testing.T) {
 			peer.WriteString("in socket\n")
 			peer.Close()
 			w.setenv(w.p.DescriptorVariable, n)
+			explained := w.resolver(compat).Explain(t.Context())
 			if compat {
+				if explained.Winner != "file" {
+					t.Errorf("Explain: %+v", explained)
+				}
 				wantToken(t, w.resolver(compat), "in file")
 				w.wantLog(slog.LevelError, "its path cannot be reopened")
 				return
 			}
+			if s := explained.Sources[1]; !explained.Undetermined || s.Waiting != 10 || s.Note != "unread socket" {
+				t.Errorf("Explain: %+v", explained)
+			}
 			wantToken(t, w.resolver(compat), "in socket")
 			wantToken(t, w.resolver(true), "in file")
+			if got := w.resolver(true).Explain(t.Context()).Winner; got != "file" {
+				t.Errorf("once it is read, Explain says %q wins under compat", got)
+			}
+			// One that is open and empty, and one at its end.
+			n, peer = inheritSocket(t)
+			w.setenv(w.p.DescriptorVariable, n)
+			if got := w.resolver(false).Explain(t.Context()); !got.Undetermined || got.Sources[1].Waiting != 0 {
+				t.Errorf("an open socket: %+v", got)
+			}
+			peer.Close()
+			if got := w.resolver(false).Explain(t.Context()); got.Winner != "file" {
+				t.Errorf("a socket at its end: %+v", got)
+			}
 		}},
 		{"a pipe whose path may not be reopened", func(t *testing.T, w *world, compat bool) {
 			need(t, os.Geteuid() == 0, "root")

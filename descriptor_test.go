@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ingressauth/ingressauth"
 	"golang.org/x/sys/unix"
 )
 
@@ -240,6 +241,30 @@ func TestDescriptorRules(t *testing.T) {
 			wantToken(t, w.resolver(compat), old)
 			wantFile(t, w.p.File, old, 0o600)
 		}},
+		{"a refused token does not make a pipe be read that could not help", func(t *testing.T, w *world, compat bool) {
+			w.setenv(w.p.TokenVariable, "opaque")
+			n, _ := inheritPipe(t, "in pipe")
+			w.setenv(w.p.DescriptorVariable, n)
+			r := w.resolver(compat)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if got, err := r.Renew(ctx, newToken(t, "opaque", "")); !errors.Is(err, ingressauth.ErrNoToken) {
+				t.Errorf("Renew: %v, %v", got, err)
+			}
+			wantToken(t, r, "opaque")
+			if got := r.Explain(t.Context()).Sources[1]; !got.Unread || got.Waiting != 7 {
+				t.Errorf("the pipe: %+v", got)
+			}
+		}},
+		{"a successor comes before whatever the file variable vouches for", func(t *testing.T, w *world, compat bool) {
+			old, successor := jwt(`{"iss":"i","sub":"s","exp":99999999998}`), jwt(`{"iss":"i","sub":"s","exp":99999999999}`)
+			w.setenv(w.p.TokenVariable, old)
+			w.setenv(w.p.DescriptorVariable, inheritFile(t, "another session's?"))
+			w.write(w.fileVariable(), successor)
+			if got, err := w.resolver(compat).Renew(t.Context(), newToken(t, old, "")); err != nil || got.Reveal() != successor {
+				t.Errorf("Renew: %v, %v", got, err)
+			}
+		}},
 		{"a file that appears after such a pipe is found", func(t *testing.T, w *world, compat bool) {
 			n, pipe := inheritPipe(t, "")
 			pipe.Close()
@@ -369,6 +394,37 @@ func TestUpdateAndRenewDoNotWaitBehindAPipe(t *testing.T) {
 	}
 }
 
+// askingHandler is a log handler that needs a token itself, as one does that ships
+// logs to a service of the session.
+type askingHandler struct {
+	slog.Handler
+	r *ingressauth.Resolver
+}
+
+func (h askingHandler) Handle(ctx context.Context, r slog.Record) error {
+	h.r.Token(ctx)
+	return h.Handler.Handle(ctx, r)
+}
+
+func TestLogHandlerMayAskForAToken(t *testing.T) {
+	w := newWorld(t)
+	w.setenv(w.p.DescriptorVariable, unused())
+	w.write(w.p.File, "in file")
+	r := w.resolver(false)
+	r.Log = slog.New(askingHandler{r.Log.Handler(), r})
+	done := make(chan string)
+	go func() { done <- tokenText(t, r) }()
+	select {
+	case got := <-done:
+		if got != "in file" {
+			t.Errorf("found %q", got)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits for itself")
+	}
+	w.wantLog(slog.LevelError, "it is not open")
+}
+
 func TestPipeThatStaysOpen(t *testing.T) {
 	w := newWorld(t)
 	w.write(w.p.File, "in file")
@@ -381,6 +437,21 @@ func TestPipeThatStaysOpen(t *testing.T) {
 	}
 	// All at once, since each takes two seconds.
 	var all sync.WaitGroup
+	endless, drip := inheritPipe(t, "")
+	all.Go(func() {
+		for range 300 { // past the two seconds, never with nothing to read for long
+			drip.WriteString("x")
+			time.Sleep(10 * time.Millisecond)
+		}
+	})
+	all.Go(func() {
+		r := w.resolver(false)
+		r.Descriptor, _ = strconv.Atoi(endless)
+		start := time.Now()
+		if got := tokenText(t, r); got != "in file" || time.Since(start) > 2900*time.Millisecond {
+			t.Errorf("a pipe that never ends: found %q after %v", got, time.Since(start))
+		}
+	})
 	for _, tt := range tests {
 		n, _ := inheritPipe(t, tt.text)
 		r := w.resolver(false)

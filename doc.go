@@ -1,15 +1,14 @@
 // Package ingressauth finds the session token of a program that runs inside an
 // agent's session, keeps finding it when it is replaced, and makes request headers
-// of it. ("Ingress" is the session's way into a service; this has nothing to do
-// with Kubernetes Ingress objects.)
+// of it. ("Ingress" here means how a session gets into a service; Kubernetes Ingress
+// objects are something else.)
 //
-// Most programs need one call:
+// Most programs need one call, for each request:
 //
 //	header, err := ingressauth.Default.Header(ctx)
 //
-// Call it for each request and keep nothing: an answer costs about as much as
-// reading two environment variables, and a token that was kept goes stale when a
-// parent process replaces it.
+// An answer costs about as much as reading two environment variables. Keep none: a
+// token that was kept goes stale when a parent process replaces it.
 //
 // # The rules
 //
@@ -18,8 +17,8 @@
 //
 //   - R1: The token variable, if it is not empty, is the token. It is looked at on
 //     every call.
-//   - R2: Otherwise the outcome of R3 to R6 holds for the life of the process, as a
-//     descriptor can be read only once.
+//   - R2: What R3 to R6 bring, be it nothing, stays for as long as the process lives:
+//     a descriptor gives what it has once.
 //   - R3: If the descriptor variable is not set, or empty, the token file is read.
 //   - R4: Otherwise it names a descriptor: white space, a sign and decimal digits;
 //     the rest is ignored. Without a digit nothing is found.
@@ -34,40 +33,40 @@
 //     and its organisation, if the organisation variable is not empty, the field
 //     X-Organization-Uuid.
 //   - H3: Any other token is a bearer token.
-//   - U1: An update sets the token variable of this process, so that it wins by R1
-//     and children inherit it.
+//   - U1: An update sets the token variable of this process, so that R1 finds it, and
+//     so do children.
 //
 // # Where a Resolver goes beyond the rules
 //
 // Unless [Resolver.Compat] is set:
 //
-//   - A token file that changes is read again, and one that appears is found. A
-//     file that is renamed to its place is believed at once; one that is written in
-//     place when it has stood unchanged for 20 ms, or when the change is a second
-//     old. It is looked at once a millisecond at most.
-//   - A token that is known to be expired loses its place to its successor: a JWT
-//     in a later source with the same issuer and subject that has not expired.
+//   - The token file is followed: changes are seen, and a file that comes later is
+//     found. What was renamed to its place is believed at once, what was written there
+//     when it has stood still for 20 ms. It is looked at once a millisecond at most.
+//     Whoever has not looked for a second waits for these 20 ms.
+//   - An expired token gives way to its successor: a JWT in a later source with the
+//     same issuer and subject that has not expired.
 //   - White space at the end of the token variable (CR, LF, space, TAB) and of the
 //     organisation variable is dropped.
 //   - A pipe or socket that ends without a byte was read by another process, which
 //     may have written the token file: the file is tried.
-//   - Nothing is written by R7 if the file variable is set, nor over a successor
-//     that ends later.
-//   - Descriptors 0 to 2 are not tokens.
-//   - A descriptor whose path cannot be reopened is read directly.
-//   - A token file that belongs to neither root, this user, nor an unknown user is
-//     refused. (Root also takes the owner of the directory that the file is in.)
+//   - R7 writes nothing if the file variable is set, nor over a successor that ends
+//     later.
+//   - The standard streams, 0 to 2, are not read.
+//   - Where a descriptor has no path that can be opened, it is read itself.
+//   - A token file must belong to root, to this user, or to a user that this user
+//     namespace does not know. Root trusts the owner of its directory, too.
 //
 // Always:
 //
-//   - A descriptor is checked before it is believed. Not one with close-on-exec,
-//     which cannot have been inherited: the Go runtime has such descriptors open
-//     before main. Not one that is not open for reading, and nothing but a file, a
-//     pipe or a socket; no file of the kernel's own (proc, sysfs, control groups).
+//   - A descriptor is read only if it can be the parent's. One with close-on-exec
+//     cannot have been inherited; the Go runtime has such descriptors open before
+//     main. It must be open for reading, on a file, a pipe or a socket, and not on a
+//     file of the kernel's own (proc, sysfs, control groups).
 //   - A descriptor is read once in a process, for all resolvers. If it has not
 //     ended after two seconds, a complete line is the token.
-//   - A token with the white space around it has 64 KiB at most, and is UTF-8
-//     where it was read from a descriptor or a file.
-//   - Text that its header cannot carry is refused, and not shown.
-//   - The token file is a regular file. Writing it follows no link.
+//   - A token has 64 KiB at most. What is read from a descriptor or a file is UTF-8.
+//   - No text is sent, or shown, that would break its header.
+//   - The token file is a regular file. Writing it follows no link, neither there nor
+//     at its directory.
 package ingressauth

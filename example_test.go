@@ -4,67 +4,69 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net/http"
 	"os"
 
 	"github.com/ingressauth/ingressauth"
 )
 
-func init() {
-	// For the examples: what a session's parent process would have set.
-	os.Setenv("EXAMPLE_TOKEN", "made-up")
-}
-
-// A program that sends a request asks for the header anew each time: the token may
+// A program that sends requests asks for the token for each of them, since it may
 // have been replaced.
 func Example() {
-	resolver := &ingressauth.Resolver{ // most programs take &ingressauth.Default
-		Profile: ingressauth.Profile{TokenVariable: "EXAMPLE_TOKEN"},
+	ctx := context.Background()
+	request, err := http.NewRequestWithContext(ctx, "GET", "https://service.example/", nil)
+	if err != nil {
+		log.Fatal(err)
 	}
-	token, err := resolver.Token(context.Background())
+
+	token, err := ingressauth.Default.Token(ctx)
 	if errors.Is(err, ingressauth.ErrNoToken) {
-		fmt.Println("not in a session:", err)
+		log.Print("not in a session: ", err) // it says where it looked
 		return
 	}
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
-	request, err := http.NewRequest("GET", "https://service.example/", nil)
+	token.SetHeader(request.Header)   // takes away what another token left there
+	log.Print("sending with ", token) // "bearer:1a2b3c4d": scheme and fingerprint
+}
+
+// For one header there is a shorter way.
+func ExampleResolver_Header() {
+	header, err := ingressauth.Default.Header(context.Background())
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
-	token.SetHeader(request.Header)
-	fmt.Println(len(request.Header.Get("Authorization")), "bytes, of", token)
-	// Output: 14 bytes, of bearer:da53422a
+	fmt.Println(len(header)) // 0 where there is no token
+}
+
+// When a server refuses a token, Renew finds another, or says that there is none.
+func ExampleResolver_Renew() {
+	const variable = "EXAMPLE_TOKEN" // of a profile, to leave this session alone
+	os.Setenv(variable, "made-up")
+	defer os.Unsetenv(variable)
+
+	resolver := &ingressauth.Resolver{Profile: ingressauth.Profile{TokenVariable: variable}}
+	refused, err := resolver.Token(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	// A parent sent another one over some channel of the program's.
+	if err := resolver.Update("newer"); err != nil {
+		log.Fatal(err)
+	}
+	renewed, err := resolver.Renew(context.Background(), refused)
+	fmt.Println(refused, renewed, err)
+	// Output: bearer:da53422a bearer:804f51f7 <nil>
 }
 
 // A token shows its scheme and its fingerprint wherever it is printed.
 func ExampleToken() {
 	token, err := ingressauth.NewToken("sk-ant-sid01-made-up", "")
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	fmt.Printf("%v %q\n", token, token)
 	// Output: session-key:18d42ff1 session-key:18d42ff1
-}
-
-// When a server refuses a token, Renew finds another, or says that there is none.
-func ExampleResolver_Renew() {
-	resolver := &ingressauth.Resolver{Profile: ingressauth.Profile{TokenVariable: "EXAMPLE_TOKEN"}}
-	refused, err := resolver.Token(context.Background())
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	if err := resolver.Update("a newer one"); err != nil { // as a parent's message would
-		fmt.Println(err)
-		return
-	}
-	defer resolver.Update("made-up")
-	renewed, err := resolver.Renew(context.Background(), refused)
-	fmt.Println(renewed != refused, err)
-	// Output: true <nil>
 }

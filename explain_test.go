@@ -129,13 +129,23 @@ func TestExplain(t *testing.T) {
 				Warnings: []string{"variable " + p.TokenVariable + ": its token expired at 2001-09-09T01:46:40Z"},
 			}
 		}},
+		{"an organisation that no header carries", false, func(w *world) {
+			w.setenv(w.p.TokenVariable, "sk-ant-sid01-k")
+			w.setenv(w.p.OrganizationVariable, "a\nb")
+		}, func(p ingressauth.Profile) ingressauth.Report {
+			return ingressauth.Report{
+				Why: "variable " + p.OrganizationVariable + ": the organisation holds a control character, which no header can carry",
+				Sources: sources(report{Name: p.TokenVariable, LookedAt: true, Found: true, Scheme: "session-key", Fingerprint: "29104a7d"},
+					report{Name: p.DescriptorVariable, Note: unset}, report{Name: p.File, Note: "it does not exist"}),
+			}
+		}},
 		{"a text that cannot be a token", false, func(w *world) {
 			w.setenv(w.p.TokenVariable, "sk-ant-sid01-;")
 			w.setenv(w.p.FileVariable, "")
 		}, func(p ingressauth.Profile) ingressauth.Report {
 			note := `the session key holds a character that no cookie can carry (white space, a control or non-ASCII character, or one of " , ; \)`
 			return ingressauth.Report{
-				Why: "variable " + p.TokenVariable + ": " + note + "; its text cannot be a token, and the sources after it may be another session's",
+				Why: "variable " + p.TokenVariable + ": " + note + "; its text cannot be a token, and what comes after it may be of another session",
 				Sources: sources(report{Name: p.TokenVariable, LookedAt: true, Note: note}, report{Name: p.DescriptorVariable, Note: unset},
 					report{Name: p.FileVariable, Note: "the variable is set and empty, so no file is read"}),
 				Warnings: []string{"variable " + p.TokenVariable + ": " + note},

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,14 +62,14 @@ func FuzzPeek(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		c, ok := peek(s)
-		if ok != (strings.Count(s, ".") == 2) && ok {
+		if ok && strings.Count(s, ".") != 2 {
 			t.Errorf("peek(%q) takes a text without three parts for a JWT", s)
 		}
 		if !ok && c != (claims{}) {
 			t.Errorf("peek(%q) = %+v of no JWT", s, c)
 		}
-		if c.succeeds(claims{}) {
-			t.Errorf("peek(%q) succeeds nobody", s)
+		if named := c.issuer != "" && c.subject != ""; c.succeeds(c) != named {
+			t.Errorf("peek(%q) = %+v, which succeeds itself: %v", s, c, !named)
 		}
 		at, known := c.expiry.time()
 		if !known {
@@ -97,7 +98,13 @@ func FuzzSetHeader(f *testing.F) {
 			return
 		}
 		h := http.Header{name: {value, "sessionKey=other"}, "Cookie": {value}, "Authorization": {"old"}, "Accept": {"x"}}
+		before := otherCookiesOf(h)
 		token.SetHeader(h)
+		if after := otherCookiesOf(h); name != "Cookie" && strings.EqualFold(name, "Cookie") {
+			// Which of the two fields comes first is not said.
+		} else if !slices.Equal(before, after) {
+			t.Errorf("the other cookies were %q, and are %q", before, after)
+		}
 		if h.Get("Accept") != "x" && name != "Accept" {
 			t.Error("another field was touched")
 		}
@@ -123,6 +130,17 @@ func FuzzSetHeader(f *testing.F) {
 			}
 		}
 	})
+}
+
+// otherCookiesOf are the cookies that a server finds, but for the session key.
+func otherCookiesOf(h http.Header) []string {
+	var others []string
+	for _, c := range (&http.Request{Header: h}).Cookies() {
+		if c.Name != cookieName {
+			others = append(others, c.Name+"="+c.Value)
+		}
+	}
+	return others
 }
 
 // TestAgreesWithECMAScript asks Node what it trims and what it parses.

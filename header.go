@@ -101,12 +101,16 @@ func otherCookies(values []string) []string {
 	}
 	var others []string
 	for _, value := range values {
+		var kept []string
 		for pair := range strings.SplitSeq(value, ";") {
 			// Servers trim a cookie's name, so that one is ours, too.
 			name, _, _ := strings.Cut(pair, "=")
 			if pair = textproto.TrimString(pair); pair != "" && textproto.TrimString(name) != cookieName {
-				others = append(others, pair)
+				kept = append(kept, pair)
 			}
+		}
+		if len(kept) > 0 {
+			others = append(others, strings.Join(kept, "; "))
 		}
 	}
 	return others

@@ -10,7 +10,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 )
 
 // Profile names the places where a sandbox leaves a session token. An empty field
@@ -28,8 +30,8 @@ type Profile struct {
 	// and the path that a token from a descriptor is written to for subprocesses
 	// that inherit neither.
 	File string `json:"file,omitempty"`
-	// RemoteVariable is the variable that says, with 1, true, yes or on, that this
-	// is a remote session: the only case in which a token is written to disk.
+	// RemoteVariable is the variable that marks a remote session, with 1, true, yes
+	// or on. Elsewhere no token is written to disk.
 	RemoteVariable string `json:"remote_variable,omitempty"`
 	// OrganizationVariable is the variable that holds the organisation that a
 	// session key acts for.
@@ -61,24 +63,26 @@ func (p Profile) WithDefaults() Profile {
 // maxProfile bounds a profile's file, in bytes.
 const maxProfile = 64 << 10
 
-// LoadProfile reads a profile from a file that holds one JSON object, with members
-// named like the fields, in lower case with underscores: "token_variable". Members
-// of other names, names that no variable can have, two variables of one name and a
-// path that is not absolute are errors.
+// LoadProfile reads a profile from a file that holds one JSON object of strings,
+// with members named like the fields, in lower case with underscores:
+// "token_variable". A member of another name, or one that is there twice, a name
+// that no variable can have, two variables of one name and a path that is not
+// absolute are errors. If the file is a pipe, it must end within two seconds.
 func LoadProfile(path string) (Profile, error) {
 	p, err := loadProfile(path)
 	if err != nil {
-		return Profile{}, fmt.Errorf("profile %s: %w", shown(path), err)
+		return Profile{}, fmt.Errorf("profile %s: %w", shownPath(path), err)
 	}
 	return p, nil
 }
 
 func loadProfile(path string) (Profile, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|openNonblock, 0)
 	if err != nil {
 		return Profile{}, withoutPath(err)
 	}
 	defer f.Close()
+	f.SetReadDeadline(time.Now().Add(readTimeout)) // a file needs none, and takes none
 	text, err := io.ReadAll(io.LimitReader(f, maxProfile+1))
 	if err != nil {
 		return Profile{}, withoutPath(err)
@@ -87,38 +91,88 @@ func loadProfile(path string) (Profile, error) {
 		return Profile{}, fmt.Errorf("longer than %d bytes", maxProfile)
 	}
 	var p Profile
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&p); err != nil {
-		return Profile{}, fmt.Errorf("not a JSON object of a profile's members: %w", err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return Profile{}, errors.New("more than one JSON value")
+	if err := p.parse(text); err != nil {
+		return Profile{}, err
 	}
 	return p, p.check()
+}
+
+// member is a field of a profile by its name in JSON.
+type member struct {
+	name  string
+	value *string
+}
+
+// members are the fields of p. The last one is a path, the others name variables.
+func (p *Profile) members() []member {
+	return []member{
+		{"token_variable", &p.TokenVariable},
+		{"descriptor_variable", &p.DescriptorVariable},
+		{"file_variable", &p.FileVariable},
+		{"remote_variable", &p.RemoteVariable},
+		{"organization_variable", &p.OrganizationVariable},
+		{"file", &p.File},
+	}
+}
+
+// parse reads a profile member by member, since encoding/json takes names in any
+// case, and twice, and shows those that it does not know.
+func (p *Profile) parse(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return errors.New("not a JSON object")
+	}
+	members := p.members()
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return fmt.Errorf("not JSON: %w", err)
+		}
+		i := slices.IndexFunc(members, func(m member) bool { return m.name == name })
+		if i < 0 {
+			var names []string
+			for _, m := range p.members() {
+				names = append(names, m.name)
+			}
+			return errors.New("a member twice, or one that is none of " + strings.Join(names, ", "))
+		}
+		value, err := d.Token()
+		if err != nil {
+			return fmt.Errorf("not JSON: %w", err)
+		}
+		s, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("%s: not a string", members[i].name)
+		}
+		*members[i].value = s
+		members = slices.Delete(members, i, i+1)
+	}
+	if _, err := d.Token(); err != nil {
+		return fmt.Errorf("not JSON: %w", err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("more than one JSON value")
+	}
+	return nil
 }
 
 // check refuses a profile that could find nothing, or the wrong thing.
 func (p Profile) check() error {
 	p = p.WithDefaults()
-	seen := make(map[string]string)
-	for _, v := range []struct{ member, name string }{
-		{"token_variable", p.TokenVariable},
-		{"descriptor_variable", p.DescriptorVariable},
-		{"file_variable", p.FileVariable},
-		{"remote_variable", p.RemoteVariable},
-		{"organization_variable", p.OrganizationVariable},
-	} {
-		if strings.ContainsAny(v.name, "=\x00") {
-			return fmt.Errorf("%s: %s cannot be the name of a variable", v.member, shown(v.name))
+	members := p.members()
+	variables := members[:len(members)-1]
+	for i, v := range variables {
+		if strings.ContainsAny(*v.value, "=\x00") {
+			return fmt.Errorf("%s: %s cannot be the name of a variable", v.name, shown(*v.value))
 		}
-		if other, ok := seen[v.name]; ok {
-			return fmt.Errorf("%s and %s are both %s: give each its own", other, v.member, shown(v.name))
+		for _, other := range variables[:i] {
+			if *other.value == *v.value {
+				return fmt.Errorf("%s and %s are both %s: give each its own", other.name, v.name, shown(*v.value))
+			}
 		}
-		seen[v.name] = v.member
 	}
 	if !filepath.IsAbs(p.File) && p.File != defaultProfile.File {
-		return fmt.Errorf("file: %s is not an absolute path", shown(p.File))
+		return fmt.Errorf("file: %s is not an absolute path", shownPath(p.File))
 	}
 	return nil
 }

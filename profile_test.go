@@ -1,6 +1,8 @@
 package ingressauth_test
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,8 +41,14 @@ func TestLoadProfile(t *testing.T) {
 		{`{}`, ""},
 		{``, "not a JSON object"},
 		{`[]`, "not a JSON object"},
-		{`{"token_variable":1}`, "not a JSON object"},
-		{`{"token_var":"T"}`, `unknown field "token_var"`},
+		{`null`, "not a JSON object"},
+		{`{"token_variable":1}`, "token_variable: not a string"},
+		{`{"token_variable":null}`, "token_variable: not a string"},
+		{`{"token_var":"T"}`, "none of token_variable, descriptor_variable"},
+		{`{"TOKEN_VARIABLE":"T"}`, "none of token_variable"},
+		{`{"token_variable":"T","token_variable":"U"}`, "a member twice"},
+		{`{"` + secret + `":"T"}`, "none of token_variable"},
+		{`{"token_variable":"T"`, "not JSON"},
 		{`{} {}`, "more than one JSON value"},
 		{`{"token_variable":"A=B"}`, "token_variable: A=B cannot be the name of a variable"},
 		{`{"file_variable":"a\u0000"}`, "cannot be the name of a variable"},
@@ -48,7 +56,8 @@ func TestLoadProfile(t *testing.T) {
 		{`{"token_variable":"CLAUDE_CODE_REMOTE"}`, "token_variable and remote_variable are both CLAUDE_CODE_REMOTE"},
 		{`{"file":"relative"}`, "file: relative is not an absolute path"},
 		{`{"file":"sk-ant-sid01-` + secret + `"}`, "file: (hidden: it looks like a token) is not an absolute path"},
-		{`sk-ant-sid01-` + secret, "invalid character"},
+		{`{"file":"` + secret + `"}`, "file: (hidden: it looks like a token) is not an absolute path"},
+		{`sk-ant-sid01-` + secret, "not a JSON object"},
 		{strings.Repeat(" ", 64<<10) + "{}", "longer than 65536 bytes"},
 	} {
 		if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
@@ -66,7 +75,10 @@ func TestLoadProfile(t *testing.T) {
 			t.Errorf("the error shows a token: %v", err)
 		}
 	}
-	if _, err := ingressauth.LoadProfile(path + ".missing"); !os.IsNotExist(err) && !strings.Contains(err.Error(), path) {
+	if _, err := ingressauth.LoadProfile(path + ".missing"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), path) {
 		t.Errorf("missing: %v", err)
+	}
+	if _, err := ingressauth.LoadProfile(secret); !errors.Is(err, fs.ErrNotExist) || strings.Contains(err.Error(), secret) {
+		t.Errorf("a token in place of a path: %v", err)
 	}
 }

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -500,22 +498,4 @@ func wantHeader(t testing.TB, r *ingressauth.Resolver, want http.Header) http.He
 		t.Errorf("Header: %v (-want +got):\n%s", err, diff)
 	}
 	return got
-}
-
-func wantFile(t testing.TB, path, text string, mode fs.FileMode) {
-	t.Helper()
-	got, err := os.ReadFile(path)
-	if err != nil || string(got) != text {
-		t.Errorf("%s: %q, %v; want %q", filepath.Base(path), got, err, text)
-	}
-	if info, err := os.Lstat(path); err != nil || info.Mode() != mode {
-		t.Errorf("%s: %v, %v; want mode %v", filepath.Base(path), info.Mode(), err, mode)
-	}
-}
-
-func wantNoFile(t testing.TB, path string) {
-	t.Helper()
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("%s is there: %v", filepath.Base(path), err)
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Source finds a token.
@@ -38,14 +39,14 @@ func (s static) Token(context.Context) (Token, error) {
 	return s.t, nil
 }
 
-// sameText compares tokens as servers do: a refusal is of a text, whatever
-// organisation it was used for.
+// sameText compares tokens by what servers refuse, which is a text: the
+// organisation beside it makes no other token of it.
 func sameText(a, b Token) bool { return a.Reveal() == b.Reveal() }
 
-// First returns a source of what the first of the sources has that has a token. A
-// source that fails for another reason than [ErrNoToken] ends the search with its
-// error, since the sources after it may belong to another session. Renew asks the
-// source that has the token, and no other, for the same reason.
+// First returns a source that asks these in order and takes the first token. One
+// that fails for another reason than [ErrNoToken] ends the search with its
+// error, since those after it may belong to another session. Renew asks the one
+// that has the token, and no other, for the same reason.
 func First(sources ...Source) Renewer { return first(sources) }
 
 type first []Source
@@ -56,7 +57,7 @@ func (f first) Token(ctx context.Context) (Token, error) {
 }
 
 func (f first) find(ctx context.Context) (Token, Source, error) {
-	var none []error
+	var none []string
 	for _, s := range f {
 		switch t, err := s.Token(ctx); {
 		case err == nil:
@@ -64,13 +65,13 @@ func (f first) find(ctx context.Context) (Token, Source, error) {
 		case !errors.Is(err, ErrNoToken):
 			return Token{}, nil, err
 		default:
-			none = append(none, err)
+			none = append(none, strings.TrimPrefix(err.Error(), ErrNoToken.Error()+": "))
 		}
 	}
 	if len(none) == 0 {
 		return Token{}, nil, ErrNoToken
 	}
-	return Token{}, nil, errors.Join(none...)
+	return Token{}, nil, fmt.Errorf("%w: %s", ErrNoToken, strings.Join(none, "; "))
 }
 
 func (f first) Renew(ctx context.Context, refused Token) (Token, error) {

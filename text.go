@@ -81,12 +81,12 @@ func quoted(s string) string {
 }
 
 // looksMisplaced reports whether a path may be a token that was put in its place,
-// of whatever form: no file has it for a name, and it looks like no file's.
+// of whatever form: it is long, no file has it for a name, and few would.
 func looksMisplaced(path string) bool {
 	if looksLikeToken(path) {
 		return true
 	}
-	if strings.ContainsAny(path, "./\\") {
+	if len(path) < 16 || strings.ContainsAny(path, "./\\") {
 		return false
 	}
 	_, err := os.Lstat(path)

@@ -116,6 +116,9 @@ func TestTokenShowsSchemeAndFingerprint(t *testing.T) {
 	if want := `{"A":"bearer:ba7816bf"}`; err != nil || string(j) != want {
 		t.Errorf("JSON: %s, %v; want %s", j, err, want)
 	}
+	if text, err := bearer.MarshalText(); err != nil || string(text) != "bearer:ba7816bf" {
+		t.Errorf("MarshalText: %s, %v", text, err)
+	}
 	var back ingressauth.Token
 	//lint:ignore SA9005 that it cannot be is what is tested
 	if err := json.Unmarshal([]byte(`"bearer:ba7816bf"`), &back); err == nil {
@@ -243,7 +246,9 @@ func TestSetHeader(t *testing.T) {
 		{"other cookies stay", key, http.Header{"Cookie": {"a=1; sessionKey=old; b=\"2\"", "c=3"}},
 			http.Header{"Cookie": {`a=1; b="2"; c=3; sessionKey=sk-ant-sid01-k`}}},
 		{"other cookies stay without ours", bearer, http.Header{"Cookie": {"a=1;sessionKey=old ;b=2"}},
-			http.Header{"Authorization": {"Bearer tok"}, "Cookie": {"a=1", "b=2"}}},
+			http.Header{"Authorization": {"Bearer tok"}, "Cookie": {"a=1; b=2"}}},
+		{"one field stays one, and two stay two", bearer, http.Header{"Cookie": {"a=1; sessionKey=old; b=2", "sessionKey=old", "c=3"}},
+			http.Header{"Authorization": {"Bearer tok"}, "Cookie": {"a=1; b=2", "c=3"}}},
 		{"cookies are left alone", bearer, http.Header{"Cookie": {"a=1;b=2 ", "c=3"}},
 			http.Header{"Authorization": {"Bearer tok"}, "Cookie": {"a=1;b=2 ", "c=3"}}},
 		{"every cookie of our name goes", bearer, http.Header{"Cookie": {"sessionKey=a; sessionKey =b;\tsessionKey=c;sessionKey"}},

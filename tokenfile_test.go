@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -560,4 +561,32 @@ func tokenTextAs(t *testing.T, user int, w *world) string {
 		return ""
 	}
 	return string(out)
+}
+
+// eventually waits until a resolver finds want.
+func eventually(t testing.TB, r *ingressauth.Resolver, want string) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); tokenText(t, r) != want; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("found %q to the end, want %q", tokenText(t, r), want)
+		}
+	}
+}
+
+func wantFile(t testing.TB, path, text string, mode fs.FileMode) {
+	t.Helper()
+	got, err := os.ReadFile(path)
+	if err != nil || string(got) != text {
+		t.Errorf("%s: %q, %v; want %q", filepath.Base(path), got, err, text)
+	}
+	if info, err := os.Lstat(path); err != nil || info.Mode() != mode {
+		t.Errorf("%s: %v, %v; want mode %v", filepath.Base(path), info.Mode(), err, mode)
+	}
+}
+
+func wantNoFile(t testing.TB, path string) {
+	t.Helper()
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s is there: %v", filepath.Base(path), err)
+	}
 }

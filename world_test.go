@@ -131,16 +131,6 @@ func wantToken(t testing.TB, r *ingressauth.Resolver, want string) {
 	}
 }
 
-// eventually waits until a resolver finds want.
-func eventually(t testing.TB, r *ingressauth.Resolver, want string) {
-	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); tokenText(t, r) != want; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("found %q to the end, want %q", tokenText(t, r), want)
-		}
-	}
-}
-
 // logBuffer keeps what is logged.
 type logBuffer struct {
 	mu sync.Mutex

@@ -28,7 +28,7 @@ const demoTimeout = 30 * time.Second
 func newDemo() *cobra.Command {
 	return &cobra.Command{
 		Use:   "demo",
-		Short: "Show it with made-up tokens, and check this host",
+		Short: "Show with made-up tokens what children find, and check this host",
 		Long: `Hand made-up tokens to real child processes, by variable, by pipe and by file,
 replace them while the children run, and print what each child found, where and
 why. No real token is touched, and nothing is left behind.
@@ -39,7 +39,7 @@ host, too.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), demoTimeout)
 			defer cancel()
-			return failed(demonstrate(ctx, cmd.OutOrStdout()))
+			return demonstrate(ctx, cmd.OutOrStdout())
 		},
 	}
 }
@@ -95,27 +95,28 @@ func demonstrate(ctx context.Context, out io.Writer) (err error) {
 			"the rows that say WRONG name the way that does not work here",
 		}
 	}
-	return answer(out, "\nEvery child found the token that it should.\n")
+	fmt.Fprintln(out, "\nEvery child found the token that it should.")
+	return nil
 }
 
 // byVariable hands the token down in the environment and replaces it as a parent
 // does, by a line on the child's standard input.
-func (d *demo) byVariable(ctx context.Context) error {
+func (d *demo) byVariable(ctx context.Context) (err error) {
 	first, second := madeUp(), madeUp()
 	c, err := d.start(ctx, nil, d.names.TokenVariable+"="+first.Reveal())
 	if err != nil {
 		return err
 	}
-	defer c.end()
+	defer func() { err = errors.Join(err, c.end()) }()
 	d.check("by variable", "first", first, c)
 	c.update(d.names.TokenVariable, second)
 	d.check("by variable", "second, by a line on its standard input", second, c)
-	return c.err
+	return nil
 }
 
 // byPipe hands the token down in a pipe that can be read once. The child leaves it
 // in the well-known file, for processes that inherit neither.
-func (d *demo) byPipe(ctx context.Context) error {
+func (d *demo) byPipe(ctx context.Context) (err error) {
 	if runtime.GOOS == "windows" {
 		fmt.Fprintln(d.table, "by pipe\t-\t-\t-\tprocesses do not inherit descriptors on windows")
 		return nil
@@ -135,21 +136,21 @@ func (d *demo) byPipe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer c.end()
+	defer func() { err = errors.Join(err, c.end()) }()
 	d.check("by pipe", "first", first, c)
 	other, err := d.start(ctx, nil)
 	if err != nil {
 		return err
 	}
-	defer other.end()
+	defer func() { err = errors.Join(err, other.end()) }()
 	d.check("inherits nothing", "first, left in the well-known file", first, other)
 	c.update(d.names.TokenVariable, second)
 	d.check("by pipe", "second, by a line on its standard input", second, c)
-	return errors.Join(c.err, other.err)
+	return nil
 }
 
 // byFile names the token's file and replaces it, by renaming and by writing.
-func (d *demo) byFile(ctx context.Context) error {
+func (d *demo) byFile(ctx context.Context) (err error) {
 	first, second, third := madeUp(), madeUp(), madeUp()
 	path := filepath.Join(d.dir, "per-session")
 	write := func(path string, t ingressauth.Token) error {
@@ -162,7 +163,7 @@ func (d *demo) byFile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer c.end()
+	defer func() { err = errors.Join(err, c.end()) }()
 	d.check("by file", "first", first, c)
 	if err := errors.Join(write(path+".new", second), os.Rename(path+".new", path)); err != nil {
 		return err
@@ -172,7 +173,7 @@ func (d *demo) byFile(ctx context.Context) error {
 		return err
 	}
 	d.check("by file", "third, written over it", third, c)
-	return c.err
+	return nil
 }
 
 // check asks a child what it finds, until it finds this token or had a second for
@@ -273,8 +274,10 @@ func (c *child) keep(err error) {
 	}
 }
 
-// end ends the child, which ends when its standard input does.
-func (c *child) end() {
+// end ends the child, which ends when its standard input does, and returns the
+// first thing that went wrong with it.
+func (c *child) end() error {
 	c.keep(c.in.Close())
 	c.keep(c.cmd.Wait())
+	return c.err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -14,7 +15,7 @@ import (
 )
 
 func newHeaders() *cobra.Command {
-	var output string
+	var format *oneOf
 	cmd := command("headers", "Print the request headers that carry the token", `Print the request headers that carry this session's token, one a line:
 
   ingressauth headers | curl -H @- https://service.example/
@@ -23,23 +24,20 @@ With -o json they are one JSON object of name to value, and with -o curl the
 lines of a curl configuration file, for 'curl -K -'. Like 'token', it consumes a
 descriptor that is a pipe or a socket.`,
 		func(cmd *cobra.Command, r *ingressauth.Resolver) error {
-			format, ok := headerFormats[output]
-			if !ok {
-				return usageError{errors.New("--output takes header, json or curl")}
-			}
 			t, err := r.Token(cmd.Context())
 			if err != nil {
 				return err
 			}
 			h := make(http.Header)
 			t.SetHeader(h)
-			text, err := format(h)
+			text, err := headerFormats[format.value](h)
 			if err != nil {
 				return err
 			}
-			return answer(cmd.OutOrStdout(), text)
+			fmt.Fprint(cmd.OutOrStdout(), text)
+			return nil
 		})
-	cmd.Flags().StringVarP(&output, "output", "o", "header", "`format`: header, json or curl")
+	format = addOutput(cmd, "header", "json", "curl")
 	return cmd
 }
 
@@ -73,7 +71,7 @@ func eachField(h http.Header, line func(name, value string) string) string {
 }
 
 // curlQuote escapes what curl(1), under --config, unescapes in double quotes.
-var curlQuote = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\t", `\t`)
+var curlQuote = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
 // marshal returns v as JSON, indented, with a newline. There is no HTML here.
 func marshal(v any) (string, error) {

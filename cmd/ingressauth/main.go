@@ -5,10 +5,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/ingressauth/ingressauth"
 	"github.com/spf13/cobra"
@@ -24,19 +25,18 @@ const (
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	out := &output{Writer: stdout}
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetIn(stdin)
-	root.SetOut(stdout)
+	root.SetOut(out)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(context.Background())
+	if out.err != nil {
+		err = hinted{fmt.Errorf("write standard output: %w", out.err), "see where standard output goes, and whether there is room"}
+	}
 	if err == nil {
 		return 0
-	}
-	var ours failure
-	var file *fs.PathError
-	if !errors.As(err, &ours) && !errors.As(err, &file) {
-		err = withoutArguments(err, args)
 	}
 	code, hint := judge(err)
 	complain(stderr, err, hint)
@@ -44,21 +44,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 }
 
 // usageError is a call that the command line does not take.
-type usageError struct{ error }
+type usageError string
 
-func (e usageError) Unwrap() error { return e.error }
-
-// failure is any error of a command that has begun.
-type failure struct{ error }
-
-func (e failure) Unwrap() error { return e.error }
-
-func failed(err error) error {
-	if err == nil {
-		return nil
-	}
-	return failure{err}
-}
+func (e usageError) Error() string { return string(e) }
 
 // hinted is an error that knows what to do about it.
 type hinted struct {
@@ -77,7 +65,7 @@ func judge(err error) (code int, hint string) {
 	case errors.As(err, &usage):
 		return exitUsage, "run 'ingressauth --help', or a command with --help"
 	case errors.Is(err, ingressauth.ErrNoToken):
-		return exitNoToken, "run 'ingressauth status' to see where it looked; see 'ingressauth token --help' for the places"
+		return exitNoToken, "run 'ingressauth status' to see what each source has, 'ingressauth token --help' to read where a token is looked for"
 	case errors.As(err, &own):
 		return exitFailed, own.hint
 	default:
@@ -101,7 +89,24 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no token.`,
 	}
 	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newToken(), newHeaders(), newStatus(), newDemo(), newDemoChild())
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "help":
+			cmd.Args = knownCommand
+		case "completion":
+			cmd.Args = noArguments
+			cmd.RunE = func(*cobra.Command, []string) error {
+				return usageError("name a shell: ingressauth completion bash, fish, powershell or zsh")
+			}
+			for _, shell := range cmd.Commands() {
+				shell.Args = noArguments
+			}
+		}
+	}
 	return root
 }
 
@@ -111,13 +116,21 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	case len(args) == 0:
 		return nil
 	case cmd.HasParent():
-		return usageError{errors.New(cmd.CommandPath() + " takes no arguments (a token there would be seen by every user of this machine)")}
+		return usageError(cmd.CommandPath() + " takes no arguments (a token there would be seen by every user of this machine)")
 	}
 	message := "no such command"
-	for _, s := range cmd.SuggestionsFor(args[0]) {
-		message += "; did you mean " + s + "?"
+	if near := cmd.SuggestionsFor(args[0]); args[0] != "" && len(near) > 0 {
+		message += "; did you mean " + strings.Join(near, " or ") + "?"
 	}
-	return usageError{errors.New(message)}
+	return usageError(message)
+}
+
+// knownCommand wants arguments that name a command.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if found, rest, err := cmd.Root().Find(args); err != nil || found == cmd.Root() && len(rest) > 0 {
+		return usageError("no such command")
+	}
+	return nil
 }
 
 func version() string {
@@ -134,20 +147,24 @@ type finder struct {
 }
 
 func (f *finder) register(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&f.compat, "compat", false, "find what other clients find: no followed file, no successor of an expired token")
+	cmd.Flags().BoolVar(&f.compat, "compat", false, "follow the rules and no more: no followed file, no successor of an expired token")
 	cmd.Flags().StringVar(&f.profile, "profile", "", "read the names of variables and the path of the token file from this JSON `file`")
 	cmd.MarkFlagFilename("profile", "json")
 }
 
-func (f *finder) resolver() (*ingressauth.Resolver, error) {
+func (f *finder) resolver(cmd *cobra.Command) (*ingressauth.Resolver, error) {
 	r := &ingressauth.Resolver{Compat: f.compat}
-	if f.profile != "" {
-		p, err := ingressauth.LoadProfile(f.profile)
-		if err != nil {
-			return nil, hinted{err, `a profile is a JSON object such as {"token_variable": "MY_TOKEN"}; what it leaves out has its default`}
-		}
-		r.Profile = p
+	if !cmd.Flags().Changed("profile") {
+		return r, nil
 	}
+	if f.profile == "" {
+		return nil, usageError("--profile needs the name of a file, and has an empty one (is a variable not set?)")
+	}
+	p, err := ingressauth.LoadProfile(f.profile)
+	if err != nil {
+		return nil, hinted{err, `a profile is a JSON object such as {"token_variable": "MY_TOKEN"}; what it leaves out has its default`}
+	}
+	r.Profile = p
 	return r, nil
 }
 
@@ -160,11 +177,11 @@ func command(use, short, long string, do func(cmd *cobra.Command, r *ingressauth
 		Long:  long,
 		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := f.resolver()
-			if err == nil {
-				err = do(cmd, r)
+			r, err := f.resolver(cmd)
+			if err != nil {
+				return err
 			}
-			return failed(err)
+			return do(cmd, r)
 		},
 	}
 	f.register(cmd)

@@ -28,6 +28,36 @@ func TestReadmeTables(t *testing.T) {
 	}
 }
 
+// TestReadmeGo holds the README's Go to the examples, which are compiled and run:
+// each of its programs is in them, line by line.
+func TestReadmeGo(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples, err := os.ReadFile("../../example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unindented := func(s string) string {
+		var lines []string
+		for line := range strings.Lines(s) {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+		return strings.Join(lines, "\n")
+	}
+	programs := strings.Split(string(readme), "```go\n")[1:]
+	for _, rest := range programs {
+		program, _, _ := strings.Cut(rest, "```\n")
+		if !strings.Contains(unindented(string(examples)), unindented(program)) {
+			t.Errorf("example_test.go lacks this program of README.md:\n%s", program)
+		}
+	}
+	if len(programs) == 0 {
+		t.Error("README.md has no Go")
+	}
+}
+
 // TestReadmePrograms runs the README's programs in other languages, against a
 // server that answers with the Authorization field that it got.
 func TestReadmePrograms(t *testing.T) {
@@ -43,13 +73,16 @@ func TestReadmePrograms(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", dir, ".").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v: %s", err, out)
 	}
-	for _, tt := range []struct{ language, interpreter, flag string }{
-		{"sh", "sh", "-c"}, {"python", "python3", "-c"}, {"js", "node", "-e"},
+	for _, tt := range []struct {
+		language, interpreter, flag string
+		requests                    int
+	}{
+		{"sh", "sh", "-c", 2}, {"python", "python3", "-c", 1}, {"js", "node", "-e", 1},
 	} {
 		t.Run(tt.language, func(t *testing.T) {
 			interpreter, err := exec.LookPath(tt.interpreter)
-			if err != nil && os.Getenv("CI") != "true" {
-				t.Skip("needs " + tt.interpreter)
+			if _, noCurl := exec.LookPath("curl"); os.Getenv("CI") != "true" && (err != nil || noCurl != nil && tt.language == "sh") {
+				t.Skip("needs " + tt.interpreter + ", and curl for sh")
 			}
 			fence := "```" + tt.language + "\n"
 			_, rest, _ := strings.Cut(string(readme), "<!-- tested -->\n"+fence)
@@ -61,8 +94,8 @@ func TestReadmePrograms(t *testing.T) {
 			cmd.Env = append(os.Environ(), "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"),
 				"SERVICE="+server.URL, "CLAUDE_CODE_SESSION_ACCESS_TOKEN=made-up")
 			out, err := cmd.CombinedOutput()
-			if err != nil || !strings.Contains(string(out), "Bearer made-up") {
-				t.Errorf("%v: %s", err, out)
+			if n := strings.Count(string(out), "Bearer made-up"); err != nil || n != tt.requests {
+				t.Errorf("%v: %d requests, of %d: %s", err, n, tt.requests, out)
 			}
 		})
 	}

@@ -1,38 +1,35 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/ingressauth/ingressauth"
 	"github.com/spf13/cobra"
 )
 
 func newStatus() *cobra.Command {
-	var output string
+	var format *oneOf
 	cmd := command("status", "Say where a token is found, and why there", `Say what each source has, which one wins, why, and what may surprise. It shows
 no token, and has no effect: a pipe that nobody has read stays unread.
 
 It exits with 0 whether or not there is a token.`,
 		func(cmd *cobra.Command, r *ingressauth.Resolver) error {
 			out := cmd.OutOrStdout()
-			switch output {
-			case "text":
-				return answer(out, statusText(r.Explain(cmd.Context()), time.Now(), paletteFor(out)))
-			case "json":
-				text, err := marshal(r.Explain(cmd.Context()))
-				if err != nil {
-					return err
-				}
-				return answer(out, text)
-			default:
-				return usageError{errors.New("--output takes text or json")}
+			report := r.Explain(cmd.Context())
+			text, err := statusText(report, time.Now(), paletteFor(out)), error(nil)
+			if format.value == "json" {
+				text, err = marshal(report)
 			}
+			if err == nil {
+				fmt.Fprint(out, text)
+			}
+			return err
 		})
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "`format`: text or json")
+	format = addOutput(cmd, "text", "json")
 	return cmd
 }
 
@@ -44,7 +41,7 @@ func statusText(r ingressauth.Report, now time.Time, p palette) string {
 		if s.Wins {
 			mark = "*"
 		}
-		fmt.Fprintf(table, "%s %s\t%s\t%s\n", mark, s.Source, s.Name, strings.Join(facts(s, now), ", "))
+		fmt.Fprintf(table, "%s %s\t%s\t%s\n", mark, s.Source, printable(s.Name), strings.Join(facts(s, now), ", "))
 	}
 	table.Flush()
 	switch {
@@ -87,7 +84,17 @@ func facts(s ingressauth.SourceReport, now time.Time) []string {
 		facts = append(facts, "owner "+s.Owner)
 	}
 	if !s.LookedAt {
-		facts = append(facts, "not looked at")
+		facts = append(facts, "not needed")
 	}
 	return facts
+}
+
+// printable is a name without what could harm a terminal.
+func printable(name string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, name)
 }

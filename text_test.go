@@ -1,0 +1,37 @@
+package ingressauth
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestShown(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"/a/path", "/a/path"},
+		{"/a/päth", "/a/päth"},
+		{"/a\x1b[31m", `"/a\x1b[31m"`},
+		{"a\nb", `"a\nb"`},
+		{"a\"b", `"a\"b"`},
+		{"/x/sk-ant-sid01-x", hiddenToken},
+		{"sk-ant-cc-e30.e30.x", hiddenToken},
+		{"e30.e30.x", hiddenToken},
+	} {
+		if got := shown(tt.in); got != tt.want {
+			t.Errorf("shown(%q) = %s, want %s", tt.in, got, tt.want)
+		}
+	}
+	t.Chdir(t.TempDir())
+	const long = "along-name-of-a-file"
+	if got := shownPath(long); got != hiddenToken {
+		t.Errorf("shownPath of what may be a token: %s", got)
+	}
+	if err := os.WriteFile(long, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{long, "short", long + ".json", filepath.Join("dir", long)} {
+		if got := quoted(path); shownPath(path) != got {
+			t.Errorf("shownPath(%q) = %s", path, shownPath(path))
+		}
+	}
+}
