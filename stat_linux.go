@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // changeTime is when the file's inode was last changed, which no program can set.
@@ -15,6 +17,15 @@ func changeTime(info fs.FileInfo) time.Time {
 		return time.Unix(st.Ctim.Unix())
 	}
 	return time.Time{}
+}
+
+// birthTime is when the inode at path was made, or zero where that is not known.
+func birthTime(path string) time.Time {
+	var st unix.Statx_t
+	if unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_BTIME, &st) != nil || st.Mask&unix.STATX_BTIME == 0 {
+		return time.Time{}
+	}
+	return time.Unix(st.Btime.Sec, int64(st.Btime.Nsec))
 }
 
 // isOverflowUser reports whether uid stands for every user that this user

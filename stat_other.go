@@ -13,6 +13,8 @@ const openNonblock = 0
 
 func changeTime(fs.FileInfo) time.Time { return time.Time{} }
 
+func birthTime(string) time.Time { return time.Time{} }
+
 func isOverflowUser(int) bool { return false }
 
 func ownerOf(fs.FileInfo) (uid int, ok bool) { return 0, false }

@@ -29,6 +29,7 @@ type tokenFile struct {
 	believed finding     // what the file holds, as far as it is believed
 	problem  finding     // why the last look brought no token; zero if it did
 	seen     fs.FileInfo // of the version that was last read; nil if that failed
+	born     time.Time   // when its inode was made, where the system tells
 
 	looked time.Time // when
 
@@ -67,7 +68,7 @@ func (f tokenFile) next(now time.Time, compat bool) tokenFile {
 		return f.wait(read, now)
 	}
 	settled = settled && identical(info, read)
-	f.seen, f.pending = read, nil
+	f.seen, f.born, f.pending = read, birthTime(f.path), nil
 	if !settled {
 		f.pending, f.since = read, now
 	}
@@ -102,7 +103,8 @@ func (f tokenFile) believe(b []byte) tokenFile {
 // since the file system's clock is another, is read again when it has settled.
 func (f tokenFile) believable(info fs.FileInfo, now time.Time) bool {
 	if f.seen != nil {
-		return !os.SameFile(f.seen, info)
+		// A number that was given back is soon given to another inode.
+		return !os.SameFile(f.seen, info) || !f.born.Equal(birthTime(f.path))
 	}
 	changed := changeTime(info)
 	renamed := info.Size() > 0 && changed.After(info.ModTime())

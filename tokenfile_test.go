@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -40,6 +41,27 @@ func TestTokenFileIsFollowed(t *testing.T) {
 				w.rename(path, text)
 				w.advance(time.Millisecond)
 				wantToken(t, r, text)
+			}
+		}},
+		{"a rename is believed at once, whatever number its inode has", func(t *testing.T, w *world, _ bool) {
+			path := w.fileVariable()
+			w.rename(path, "first")
+			r := w.resolver(false)
+			late := 0
+			for i := range 30 {
+				wantToken(t, r, tokenText(t, r))
+				// Two renames between looks give the number back.
+				w.rename(path, "between")
+				time.Sleep(5 * time.Millisecond) // a tick of the file system's clock
+				text := fmt.Sprint("renamed ", i)
+				w.rename(path, text)
+				time.Sleep(5 * time.Millisecond)
+				if tokenText(t, r) != text {
+					late++
+				}
+			}
+			if late > 3 {
+				t.Errorf("%d of 30 were believed late", late)
 			}
 		}},
 		{"links are followed, as in a projected volume", func(t *testing.T, w *world, _ bool) {
@@ -268,6 +290,72 @@ func TestTokenFileIsFollowed(t *testing.T) {
 			}
 		}},
 	})
+}
+
+// TestRotationUnderLoad has clients that ask for the token, and renew it once if it
+// is refused, of a server that takes the two newest; with a dead token in the
+// variable all the while. No request may be refused twice.
+func TestRotationUnderLoad(t *testing.T) {
+	for _, inPlace := range []bool{false, true} {
+		rotations, pause := 200, 5*time.Millisecond
+		if inPlace {
+			rotations, pause = 15, 60*time.Millisecond
+		}
+		w := newWorld(t)
+		path := w.fileVariable()
+		w.setenv(w.p.TokenVariable, "dead")
+		var newest, accepted atomic.Int64 // generations: in the file, and at the server
+		w.rename(path, "generation-0")
+		r := w.resolver(false)
+		var all sync.WaitGroup
+		stop := make(chan struct{})
+		var requests, renewals, failures atomic.Int64
+		takes := func(token ingressauth.Token) bool {
+			var n int64
+			if _, err := fmt.Sscanf(token.Reveal(), "generation-%d", &n); err != nil {
+				return false
+			}
+			return n >= accepted.Load()-1
+		}
+		for range 8 {
+			all.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					requests.Add(1)
+					token, err := r.Token(t.Context())
+					if err == nil && takes(token) {
+						continue
+					}
+					renewals.Add(1)
+					if token, err = r.Renew(t.Context(), token); err != nil || !takes(token) {
+						failures.Add(1)
+						t.Logf("after generation %d (server: %d): %v, %v", newest.Load(), accepted.Load(), token.Reveal(), err)
+					}
+				}
+			})
+		}
+		for i := range rotations {
+			text := fmt.Sprint("generation-", i+1)
+			if inPlace {
+				w.write(path, text)
+			} else {
+				w.rename(path, text)
+			}
+			newest.Store(int64(i + 1))
+			accepted.Store(int64(i + 1))
+			time.Sleep(pause)
+		}
+		close(stop)
+		all.Wait()
+		if failures.Load() > 0 {
+			t.Errorf("in place %v: %d of %d requests were refused twice", inPlace, failures.Load(), requests.Load())
+		}
+		t.Logf("in place %v: %d requests, %d renewals in %d rotations", inPlace, requests.Load(), renewals.Load(), rotations)
+	}
 }
 
 // TestTokenFileWrittenInPieces has a writer that rewrites the file in place, in
