@@ -32,10 +32,7 @@ func TestTokenFileIsFollowed(t *testing.T) {
 		}},
 		{"a rename is believed at once", func(t *testing.T, w *world, _ bool) {
 			w.freeze()
-			path := w.fileVariable()
-			w.rename(path, "first")
-			r := w.resolver(false)
-			wantToken(t, r, "first")
+			path, r := w.following("first")
 			for i := range 20 {
 				text := fmt.Sprint("renamed ", i)
 				w.rename(path, text)
@@ -84,10 +81,7 @@ func TestTokenFileIsFollowed(t *testing.T) {
 		}},
 		{"a change in place is believed after 20 ms", func(t *testing.T, w *world, _ bool) {
 			w.freeze()
-			path := w.fileVariable()
-			w.rename(path, "first")
-			r := w.resolver(false)
-			wantToken(t, r, "first")
+			path, r := w.following("first")
 			w.write(path, "second")
 			for range 19 {
 				w.advance(time.Millisecond)
@@ -98,10 +92,7 @@ func TestTokenFileIsFollowed(t *testing.T) {
 		}},
 		{"and every change in place begins them anew", func(t *testing.T, w *world, _ bool) {
 			w.freeze()
-			path := w.fileVariable()
-			w.rename(path, "first")
-			r := w.resolver(false)
-			wantToken(t, r, "first")
+			path, r := w.following("first")
 			for i := range 10 {
 				w.write(path, strings.Repeat("x", i+10))
 				w.advance(15 * time.Millisecond)
@@ -147,10 +138,7 @@ func TestTokenFileIsFollowed(t *testing.T) {
 		}},
 		{"what was believed at once is read once more", func(t *testing.T, w *world, _ bool) {
 			w.freeze()
-			path := w.fileVariable()
-			w.rename(path, "first")
-			r := w.resolver(false)
-			wantToken(t, r, "first")
+			path, r := w.following("first")
 			// A change that the file's times and size do not tell.
 			info, err := os.Stat(path)
 			if err != nil {
@@ -169,10 +157,7 @@ func TestTokenFileIsFollowed(t *testing.T) {
 		}},
 		{"it is looked at once a millisecond", func(t *testing.T, w *world, _ bool) {
 			w.freeze()
-			path := w.fileVariable()
-			w.rename(path, "first")
-			r := w.resolver(false)
-			wantToken(t, r, "first")
+			path, r := w.following("first")
 			w.rename(path, "second")
 			wantToken(t, r, "first")
 			w.advance(time.Millisecond)
@@ -209,10 +194,7 @@ func TestTokenFileIsFollowed(t *testing.T) {
 		}},
 		{"one that is removed and written anew is waited for without waiting", func(t *testing.T, w *world, _ bool) {
 			w.freeze()
-			path := w.fileVariable()
-			w.rename(path, "first")
-			r := w.resolver(false)
-			wantToken(t, r, "first")
+			path, r := w.following("first")
 			if err := os.Remove(path); err != nil {
 				t.Fatal(err)
 			}
@@ -231,10 +213,7 @@ func TestTokenFileIsFollowed(t *testing.T) {
 			wantToken(t, r, "second")
 		}},
 		{"no text takes no token's place", func(t *testing.T, w *world, _ bool) {
-			path := w.fileVariable()
-			w.rename(path, "first")
-			r := w.resolver(false)
-			wantToken(t, r, "first")
+			path, r := w.following("first")
 			for _, spoil := range []func(){
 				func() { w.write(path, "") },
 				func() { w.write(path, " \n") },
@@ -649,6 +628,17 @@ func tokenTextAs(t *testing.T, user int, w *world) string {
 		return ""
 	}
 	return string(out)
+}
+
+// following returns a resolver that has found this text in the file that the file
+// variable names.
+func (w *world) following(text string) (path string, r *ingressauth.Resolver) {
+	w.t.Helper()
+	path = w.fileVariable()
+	w.rename(path, text)
+	r = w.resolver(false)
+	wantToken(w.t, r, text)
+	return path, r
 }
 
 // eventually waits until a resolver finds want.

@@ -20,14 +20,16 @@ It exits with 0 whether or not there is a token.`,
 		func(cmd *cobra.Command, r *ingressauth.Resolver) error {
 			out := cmd.OutOrStdout()
 			report := r.Explain(cmd.Context())
-			text, err := statusText(report, time.Now(), paletteFor(out)), error(nil)
-			if format.value == "json" {
-				text, err = marshal(report)
+			if format.value == "text" {
+				fmt.Fprint(out, statusText(report, time.Now(), paletteFor(out)))
+				return nil
 			}
-			if err == nil {
-				fmt.Fprint(out, text)
+			text, err := marshal(report)
+			if err != nil {
+				return err
 			}
-			return err
+			fmt.Fprint(out, text)
+			return nil
 		})
 	format = addOutput(cmd, "text", "json")
 	return cmd
