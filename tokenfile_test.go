@@ -40,27 +40,6 @@ func TestTokenFileIsFollowed(t *testing.T) {
 				wantToken(t, r, text)
 			}
 		}},
-		{"a rename is believed at once, whatever number its inode has", func(t *testing.T, w *world, _ bool) {
-			path := w.fileVariable()
-			w.rename(path, "first")
-			r := w.resolver(false)
-			late := 0
-			for i := range 30 {
-				wantToken(t, r, tokenText(t, r))
-				// Two renames between looks give the number back.
-				w.rename(path, "between")
-				time.Sleep(5 * time.Millisecond) // a tick of the file system's clock
-				text := fmt.Sprint("renamed ", i)
-				w.rename(path, text)
-				time.Sleep(5 * time.Millisecond)
-				if tokenText(t, r) != text {
-					late++
-				}
-			}
-			if late > 3 {
-				t.Errorf("%d of 30 were believed late", late)
-			}
-		}},
 		{"links are followed, as in a projected volume", func(t *testing.T, w *world, _ bool) {
 			path := w.fileVariable()
 			for _, generation := range []string{"1", "2"} {
