@@ -127,7 +127,7 @@ func (p policy) replace(c choice, look func(source int) (finding, error)) (choic
 			return c, err
 		}
 		c.looked[source] = true
-		if f.last {
+		if f.last && !(dead == "refused" && p.fileSet) {
 			break
 		}
 		if f.text == "" || p.dead(f) != "" {

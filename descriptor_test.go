@@ -229,6 +229,19 @@ func TestDescriptorRules(t *testing.T) {
 			wantToken(t, w.resolver(true), "in descriptor") // one read, one write, or none
 			wantNoFile(t, w.p.File)
 		}},
+		{"a token that is not used is not written", func(t *testing.T, w *world, compat bool) {
+			old, successor := jwt(`{"iss":"i","sub":"s","exp":1}`), jwt(`{"iss":"i","sub":"s","exp":99999999999}`)
+			w.setenv(w.p.TokenVariable, old)
+			w.setenv(w.p.DescriptorVariable, inheritFile(t, "another session's?"))
+			w.setenv(w.p.RemoteVariable, "1")
+			w.write(w.p.File, successor)
+			r := w.resolver(compat)
+			if got := r.Explain(t.Context()).Winner; got != "file" {
+				t.Errorf("Explain says %q wins", got)
+			}
+			wantToken(t, r, successor)
+			wantFile(t, w.p.File, successor, 0o600)
+		}},
 		{"a written token that is newer stays", func(t *testing.T, w *world, compat bool) {
 			old, newer := jwt(`{"iss":"i","sub":"s","exp":99999999998}`), jwt(`{"iss":"i","sub":"s","exp":99999999999}`)
 			w.setenv(w.p.RemoteVariable, "1")

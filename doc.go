@@ -50,8 +50,8 @@
 //     organisation variable is dropped.
 //   - A pipe or socket that ends without a byte was read by another process, which
 //     may have written the token file: the file is tried.
-//   - R7 writes nothing if the file variable is set, nor over a successor that ends
-//     later.
+//   - R7 writes nothing if the file variable is set, no token that is not in use, and
+//     nothing over a successor that ends later.
 //   - The standard streams, 0 to 2, are not read.
 //   - Where a descriptor has no path that can be opened, it is read itself.
 //   - A token file must belong to root, to this user, or to a user that this user

@@ -51,7 +51,7 @@ func (d *tokenData) set(h http.Header) (ours int) {
 	if d.scheme == SchemeSessionKey {
 		value := d.value
 		if len(cookies) > 0 {
-			value = strings.Join(cookies, "; ") + "; " + value
+			value = strings.Join(append(trimmedCookies(cookies), value), "; ")
 		}
 		cookies = []string{value}
 	}
@@ -114,6 +114,18 @@ func otherCookies(values []string) []string {
 		}
 	}
 	return others
+}
+
+// trimmedCookies returns the values of Cookie fields without what would end in an
+// empty pair where they are joined.
+func trimmedCookies(values []string) []string {
+	var trimmed []string
+	for _, v := range values {
+		if v = strings.Trim(v, "; \t"); v != "" {
+			trimmed = append(trimmed, v)
+		}
+	}
+	return trimmed
 }
 
 // isFieldValue reports whether a header field can carry s: no control character

@@ -90,7 +90,7 @@ func (r *Resolver) noDescriptor() finding {
 	return finding{note: "it holds no number, so nothing is found", level: slog.LevelError, last: true}
 }
 
-// lookDescriptor is rules R3, R4, R5 and R7. Its outcome holds for the life of the
+// lookDescriptor is rules R3, R4 and R5. Its outcome holds for the life of the
 // resolver (R2). It is called in the slot.
 func (r *Resolver) lookDescriptor(ctx context.Context, notes *journal) (finding, error) {
 	if d := r.inherited.Load(); d != nil {
@@ -99,6 +99,7 @@ func (r *Resolver) lookDescriptor(ctx context.Context, notes *journal) (finding,
 	noun, name := r.place(descriptor)
 	n, named, ok := r.descriptorNumber()
 	var f finding
+	var read *descriptorRead
 	if !ok {
 		f = r.noDescriptor()
 	} else if d, err := readDescriptor(n, named, r.Compat); err != nil {
@@ -114,14 +115,12 @@ func (r *Resolver) lookDescriptor(ctx context.Context, notes *journal) (finding,
 		case <-ctx.Done():
 			return finding{}, ended(ctx)
 		}
-		if f.text != "" {
-			d.persist.Do(func() { r.persist(f.text, notes) })
-		}
+		read = d
 	}
 	if f.note != "" {
 		notes.add(f.level, r.about(descriptor, f.note))
 	}
-	r.inherited.Store(&inherited{f, noun, name})
+	r.inherited.Store(&inherited{f, noun, name, read})
 	return f, nil
 }
 
@@ -129,6 +128,14 @@ func (r *Resolver) lookDescriptor(ctx context.Context, notes *journal) (finding,
 type inherited struct {
 	finding
 	noun, name string
+	read       *descriptorRead // nil where there was none
+}
+
+// persist is rule R7, once for each read, of a token that is in use.
+func (i *inherited) persist(r *Resolver, notes *journal) {
+	if i.text != "" && i.read != nil {
+		i.read.persist.Do(func() { r.persist(i.text, notes) })
+	}
 }
 
 func cannotRead(err error) finding {
@@ -222,7 +229,7 @@ func (r *Resolver) nextFile(ctx context.Context, f tokenFile) (tokenFile, error)
 	return f, nil
 }
 
-// persist is rule R7. It never makes a file older than it is.
+// persist writes the token for others, and never makes their file an older one.
 func (r *Resolver) persist(text string, notes *journal) {
 	p := r.Profile.WithDefaults()
 	if !isTrue(os.Getenv(p.RemoteVariable)) {
@@ -251,8 +258,9 @@ func isNewer(a, b string) bool {
 	return ok && cb.expiry.known && ca.succeeds(cb) && ta.After(tb)
 }
 
-// policy is what a choice depends on, as of now.
-func (r *Resolver) policy() policy {
+// policy is what a choice depends on, as of now. It asks refused for what servers
+// refused.
+func (r *Resolver) policy(refused func(text string) bool) policy {
 	path, set := r.tokenFilePath()
-	return policy{compat: r.Compat, fileSet: set && path != "", refused: r.isRefused, now: r.now, about: r.about}
+	return policy{compat: r.Compat, fileSet: set && path != "", refused: refused, now: r.now, about: r.about}
 }

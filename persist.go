@@ -44,6 +44,9 @@ func writeTokenFile(path, text string) error {
 // there keeps its mode. Nothing is done by a path that could be a link by then: the
 // directory that holds it may be another user's.
 func openPrivateDir(dir string) (*os.Root, error) {
+	if dir == filepath.Dir(dir) { // the root directory
+		return os.OpenRoot(dir)
+	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return nil, err
 	}

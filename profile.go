@@ -162,12 +162,12 @@ func (p Profile) check() error {
 	members := p.members()
 	variables := members[:len(members)-1]
 	for i, v := range variables {
-		if strings.ContainsAny(*v.value, "=\x00") {
-			return fmt.Errorf("%s: %s cannot be the name of a variable", v.name, shown(*v.value))
+		if !isVariableName(*v.value) {
+			return fmt.Errorf("%s: that cannot be the name of a variable: letters, digits and _, and no digit first", v.name)
 		}
 		for _, other := range variables[:i] {
 			if *other.value == *v.value {
-				return fmt.Errorf("%s and %s are both %s: give each its own", other.name, v.name, shown(*v.value))
+				return fmt.Errorf("%s and %s name the same variable: give each its own", other.name, v.name)
 			}
 		}
 	}
@@ -175,6 +175,17 @@ func (p Profile) check() error {
 		return fmt.Errorf("file: %s is not an absolute path", shownPath(p.File))
 	}
 	return nil
+}
+
+// isVariableName reports whether s is a name that every shell takes (POSIX, XBD 8.1).
+func isVariableName(s string) bool {
+	for i, r := range s {
+		letter := r == '_' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+		if !letter && (i == 0 || r < '0' || r > '9') {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // withoutPath takes the path out of a file's error, since the message that it goes

@@ -82,6 +82,7 @@ type snapshot struct {
 	source int
 	why    string
 	dead   string
+	file   bool // the file was looked at
 }
 
 const (
@@ -125,10 +126,10 @@ func (r *Resolver) Header(ctx context.Context) (http.Header, error) {
 
 // Renew says that a server refused this token, and returns another one: what the
 // same source has by now; else a successor, of the same issuer and subject, from
-// another source; else any other source's if the file variable is set, since the
-// file is then known to be this session's. Under Compat it is only ever what the
-// rules find. A refused token is not used again while there is such another one,
-// unless [Resolver.Update] names it.
+// another source; else the file's, if the file variable names the file, which is
+// then known to be this session's. Under Compat it is only ever what the same source
+// has. A refused token is not used again while there is such another one, unless
+// [Resolver.Update] names it.
 //
 // Renew looks at once, and waits for a file that is just being written. The error
 // is as Token's, and [ErrNoToken] where there is no token but refused ones.
@@ -144,13 +145,13 @@ func (r *Resolver) Renew(ctx context.Context, refused Token) (Token, error) {
 			return Token{}, err
 		case s.err != nil:
 			return Token{}, s.err
-		case r.Compat && before != nil && sameText(before.token, refused) && before.source != s.source:
+		case r.Compat && before != nil && !refused.IsZero() && sameText(before.token, refused) && before.source != s.source:
 			return Token{}, fmt.Errorf("%w in the source of the refused one", ErrNoToken)
 		case !sameText(s.token, refused) && s.dead == "":
 			return s.token, nil
 		}
 		f := r.file.Load()
-		if r.Compat || f == nil || f.pending == nil || time.Since(begun) >= settleTries*settleTime {
+		if r.Compat || !s.file || f.pending == nil || time.Since(begun) >= settleTries*settleTime {
 			return Token{}, fmt.Errorf("%w but one that was refused or has expired", ErrNoToken)
 		}
 		if err := sleep(ctx, settleTime/4); err != nil {
@@ -265,7 +266,7 @@ func (r *Resolver) resolve(ctx context.Context, fresh bool) (*snapshot, error) {
 		notes.write(r.log()) // not in the slot: a handler may need a token itself
 	}()
 	var current *snapshot
-	c, err := r.policy().choose(func(source int) (finding, error) {
+	c, err := r.policy(r.meetRefused).choose(func(source int) (finding, error) {
 		if source == variable {
 			return r.lookVariable(s.env), nil
 		}
@@ -291,7 +292,10 @@ func (r *Resolver) resolve(ctx context.Context, fresh bool) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.source, s.why, s.dead = c.source, c.why, c.dead
+	if c.source == descriptor {
+		r.inherited.Load().persist(r, &notes)
+	}
+	s.source, s.why, s.dead, s.file = c.source, c.why, c.dead, c.looked[file]
 	if s.sessionKey = schemeOf(c.text) == SchemeSessionKey; s.sessionKey {
 		s.organization = os.Getenv(r.organizationVariable())
 	}
@@ -374,7 +378,7 @@ func (j journal) write(log *slog.Logger) {
 
 // refuse remembers that a server refused this token's text.
 func (r *Resolver) refuse(t Token) {
-	if r.isRefused(t.Reveal()) {
+	if r.meetRefused(t.Reveal()) {
 		return
 	}
 	r.refusedLock.Lock()
@@ -397,12 +401,22 @@ func (r *Resolver) allow(text string) {
 	}
 }
 
-// isRefused reports whether a server refused this text, which thereby becomes the
-// one that was met last.
+// isRefused reports whether a server refused this text.
 func (r *Resolver) isRefused(text string) bool {
 	r.refusedLock.Lock()
 	defer r.refusedLock.Unlock()
-	i := slices.IndexFunc(r.refused, func(t Token) bool { return t.Reveal() == text })
+	return r.indexRefused(text) >= 0
+}
+
+func (r *Resolver) indexRefused(text string) int {
+	return slices.IndexFunc(r.refused, func(t Token) bool { return t.Reveal() == text })
+}
+
+// meetRefused is isRefused, and makes the text the one that was met last.
+func (r *Resolver) meetRefused(text string) bool {
+	r.refusedLock.Lock()
+	defer r.refusedLock.Unlock()
+	i := r.indexRefused(text)
 	if i < 0 {
 		return false
 	}

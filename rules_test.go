@@ -242,6 +242,14 @@ func TestCompat(t *testing.T) {
 			}
 			wantToken(t, r, "in file")
 		}},
+		{"Renew without a refused token is a fresh look", func(t *testing.T, w *world, compat bool) {
+			r := w.resolver(compat)
+			wantToken(t, r, "")
+			w.setenv(w.p.TokenVariable, "a")
+			if got, err := r.Renew(t.Context(), ingressauth.Token{}); err != nil || got.Reveal() != "a" {
+				t.Errorf("Renew: %v, %v", got, err)
+			}
+		}},
 		{"Renew answers with no other source's", func(t *testing.T, w *world, compat bool) {
 			w.setenv(w.p.TokenVariable, "a")
 			w.write(w.p.File, "in file")
@@ -358,6 +366,10 @@ func TestImprovements(t *testing.T) {
 	})
 }
 
+// settled is a time in which a file that is being written has settled, far below
+// the time for which it would be waited for.
+const settled = 100 * time.Millisecond
+
 // TestRenew has what Renew answers; see also TestCompat.
 func TestRenew(t *testing.T) {
 	a, b := newToken(t, "a", ""), newToken(t, "b", "")
@@ -455,6 +467,25 @@ func TestRenew(t *testing.T) {
 			w.setenv(w.p.TokenVariable, "a")
 			w.setenv(w.p.FileVariable, "")
 			wantRenewed(t, w.resolver(compat), a, "")
+		}},
+		{"what the descriptor variable holds keeps no one from the file that vouches", func(t *testing.T, w *world, compat bool) {
+			for _, refused := range []string{"opaque", jwt(`{"iss":"i","sub":"s","exp":99999999999}`)} {
+				w.setenv(w.p.TokenVariable, refused)
+				w.setenv(w.p.DescriptorVariable, "abc")
+				w.rename(w.fileVariable(), "in file")
+				wantRenewed(t, w.resolver(compat), newToken(t, refused, ""), "in file")
+			}
+		}},
+		{"it waits for no file that it does not look at", func(t *testing.T, w *world, compat bool) {
+			w.rename(w.p.File, "in file")
+			r := w.resolver(compat)
+			wantToken(t, r, "in file")
+			w.setenv(w.p.TokenVariable, "a")
+			start := time.Now()
+			wantRenewed(t, r, a, "")
+			if took := time.Since(start); took > settled {
+				t.Errorf("it took %v", took)
+			}
 		}},
 		{"an update to what was refused is believed", func(t *testing.T, w *world, compat bool) {
 			w.setenv(w.p.TokenVariable, "a")

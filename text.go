@@ -1,10 +1,9 @@
 package ingressauth
 
 import (
-	"errors"
-	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"unicode"
@@ -59,7 +58,8 @@ func isTrue(s string) bool {
 // token put in the wrong place, and so must not be shown.
 func looksLikeToken(s string) bool {
 	_, jwt := peek(s)
-	return jwt || strings.Contains(s, "sk-ant-")
+	// All that begins like the header of a JWS or JWE, as well.
+	return jwt || strings.HasPrefix(s, "eyJ") || strings.Contains(s, "sk-ant-")
 }
 
 const hiddenToken = "(hidden: it looks like a token)"
@@ -81,16 +81,24 @@ func quoted(s string) string {
 }
 
 // looksMisplaced reports whether a path may be a token that was put in its place,
-// of whatever form: it is long, no file has it for a name, and few would.
+// of whatever form: it is long, no file has it for a name, and few files would.
 func looksMisplaced(path string) bool {
 	if looksLikeToken(path) {
 		return true
 	}
-	if len(path) < 16 || strings.ContainsAny(path, "./\\") {
+	if len(path) < 16 {
 		return false
 	}
-	_, err := os.Lstat(path)
-	return errors.Is(err, fs.ErrNotExist)
+	if _, err := os.Lstat(path); err == nil {
+		return false
+	}
+	for part := range strings.FieldsFuncSeq(path, func(r rune) bool { return r == '/' || r == '\\' }) {
+		if len(part) > 255 { // no file system takes it
+			return true
+		}
+	}
+	plain := strings.ContainsAny(path, "./\\") && !strings.ContainsAny(path, "+=") && path == strings.ToLower(path)
+	return !filepath.IsAbs(path) && !plain
 }
 
 // shownPath is shown for a path.

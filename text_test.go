@@ -3,6 +3,7 @@ package ingressauth
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -29,7 +30,15 @@ func TestShown(t *testing.T) {
 	if err := os.WriteFile(long, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{long, "short", long + ".json", filepath.Join("dir", long)} {
+	for _, path := range []string{
+		strings.Repeat("0123456789abcdef", 20), "/tmp/" + strings.Repeat("x", 300), "abcd/EFGH+secretsecretsecret==",
+		"eyJhbGciOiJkaXIifQ..aXY.Y3Q.dGFn", "MyOpaqueSecretToken",
+	} {
+		if got := shownPath(path); got != hiddenToken {
+			t.Errorf("shownPath of what may be a token: %s", got)
+		}
+	}
+	for _, path := range []string{long, "short", long + ".json", filepath.Join("dir", long), "/An/Absolute/Path/Of/A/File"} {
 		if got := quoted(path); shownPath(path) != got {
 			t.Errorf("shownPath(%q) = %s", path, shownPath(path))
 		}

@@ -258,6 +258,8 @@ func TestSetHeader(t *testing.T) {
 		{"names in another case", bearer,
 			http.Header{"cookie": {"sessionKey=old; a=1"}, "AUTHORIZATION": {"x"}, "x-organization-uuid": {"y"}, "accept": {"z"}},
 			http.Header{"Authorization": {"Bearer tok"}, "Cookie": {"a=1"}, "accept": {"z"}}},
+		{"empty cookies", key, http.Header{"Cookie": {"", "a=b;", " ; "}},
+			http.Header{"Cookie": {"a=b; sessionKey=sk-ant-sid01-k"}}},
 		{"cookies under two names", key, http.Header{"cookie": {"a=1"}, "Cookie": {"b=2"}},
 			http.Header{"Cookie": {"b=2; a=1; sessionKey=sk-ant-sid01-k"}}},
 		{"no token only removes", ingressauth.Token{},

@@ -127,7 +127,7 @@ func noArguments(cmd *cobra.Command, args []string) error {
 
 // knownCommand wants arguments that name a command.
 func knownCommand(cmd *cobra.Command, args []string) error {
-	if found, rest, err := cmd.Root().Find(args); err != nil || found == cmd.Root() && len(rest) > 0 {
+	if found, rest, err := cmd.Root().Find(args); err != nil || found == cmd.Root() && len(args) > 0 || len(rest) > 0 {
 		return usageError("no such command")
 	}
 	return nil
