@@ -77,7 +77,7 @@ func (r *Resolver) Explain(ctx context.Context) Report {
 	f := r.peekFile(ctx)
 	found[file] = f.believed
 
-	policy := r.policy(r.isRefused)
+	policy := r.policy(r.refused.has)
 	c, err := policy.choose(func(source int) (finding, error) {
 		if reports[source].Unread {
 			return finding{}, errUnread

@@ -67,6 +67,19 @@ func findingOf(text string) finding {
 	return finding{text: text, expiry: peekExpiry(text)}
 }
 
+// findingIn is the finding of the bytes of a descriptor or a file, which is empty
+// where they are nothing but white space.
+func findingIn(b []byte, empty finding) finding {
+	text, err := decode(b)
+	switch {
+	case err != nil:
+		return unusable(err)
+	case text == "":
+		return empty
+	}
+	return findingOf(text)
+}
+
 // unusable is the finding of a text that cannot be a token.
 func unusable(err error) finding {
 	return finding{err: err, note: err.Error(), level: slog.LevelError}
@@ -150,14 +163,7 @@ func (r *Resolver) inDescriptor(d *descriptorRead) finding {
 	if len(d.text) == 0 && (d.kind == kindPipe || d.kind == kindSocket) && !r.Compat {
 		return finding{note: "at its end without a byte, so another process has read it", level: slog.LevelDebug}
 	}
-	text, err := decode(d.text)
-	switch {
-	case err != nil:
-		return unusable(err)
-	case text == "":
-		return finding{note: "it is empty, so nothing is found", level: slog.LevelError, last: true}
-	}
-	return findingOf(text)
+	return findingIn(d.text, finding{note: "it is empty, so nothing is found", level: slog.LevelError, last: true})
 }
 
 // tokenFilePath is the path of rule R6, and whether the file variable is set.
@@ -235,10 +241,10 @@ func (r *Resolver) persist(text string, notes *journal) {
 	if !isTrue(os.Getenv(p.RemoteVariable)) {
 		return
 	}
-	if _, set := os.LookupEnv(p.FileVariable); set && !r.Compat {
-		return
-	}
 	if !r.Compat {
+		if _, set := os.LookupEnv(p.FileVariable); set {
+			return
+		}
 		if b, _, err := readTokenFile(p.File, false); err == nil && isNewer(trimSpace(string(b)), text) {
 			return
 		}

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,8 +26,8 @@ var Default Resolver
 // many goroutines at once; its fields must not be changed, and it must not be
 // copied, after its first use.
 type Resolver struct {
-	// Compat restricts the resolver to what other clients do: no followed file,
-	// no successor of an expired token, no forgiven line break.
+	// Compat restricts the resolver to the rules: no followed file, no successor of
+	// an expired token, no forgiven line break. The package comment has the list.
 	Compat bool
 
 	// Profile names the variables and the file. Zero means the defaults.
@@ -57,14 +56,8 @@ type Resolver struct {
 	inherited atomic.Pointer[inherited] // by the descriptor
 	file      atomic.Pointer[tokenFile]
 
-	// The tokens that servers refused; the one that was met last is last. The lock
-	// is held for moments only, so that nobody who renews or updates waits behind a
-	// pipe.
-	refusedLock sync.Mutex
-	refused     []Token
-	refusals    atomic.Uint64 // counts changes of refused
-
-	looks atomic.Uint64 // counts entries into the slot
+	looks   atomic.Uint64 // counts entries into the slot
+	refused refusals
 }
 
 // snapshot is a choice and all that it was made from. It is immutable.
@@ -72,7 +65,7 @@ type snapshot struct {
 	env          string // the token variable, as it stood
 	organization string // the organisation variable, where the token is a session key
 	sessionKey   bool
-	refusals     uint64
+	refusals     uint64        // how often what was refused had changed
 	stands       bool          // for as long as these do
 	at           time.Duration // else for lookInterval from this time on, by Resolver.clock
 	look         uint64        // which entry into the slot it is of, 0 if of none
@@ -91,9 +84,6 @@ const (
 	// settleTries bounds the waits for a file that is being written, each of
 	// settleTime.
 	settleTries = 10
-	// maxRefused is how many refused texts are remembered. One that a source
-	// still holds is met again and again, and so never among the oldest.
-	maxRefused = 64
 )
 
 // Token returns the current token. Where there is none it returns an error that
@@ -135,7 +125,7 @@ func (r *Resolver) Header(ctx context.Context) (http.Header, error) {
 // is as Token's, and [ErrNoToken] where there is no token but refused ones.
 func (r *Resolver) Renew(ctx context.Context, refused Token) (Token, error) {
 	if !refused.IsZero() && !r.Compat {
-		r.refuse(refused)
+		r.refused.add(refused)
 	}
 	before := r.snapshot.Load()
 	for begun := time.Now(); ; {
@@ -178,7 +168,7 @@ func (r *Resolver) Update(token string) error {
 	if err := os.Setenv(r.tokenVariable(), text); err != nil {
 		return err
 	}
-	r.allow(text)
+	r.refused.remove(text)
 	return nil
 }
 
@@ -235,7 +225,7 @@ func (r *Resolver) current(env string) *snapshot {
 
 // holds reports whether s was made from variables and refusals as they are now.
 func (r *Resolver) holds(s *snapshot, env string) bool {
-	return s != nil && s.env == env && s.refusals == r.refusals.Load() &&
+	return s != nil && s.env == env && s.refusals == r.refused.changes.Load() &&
 		(!s.sessionKey || s.organization == os.Getenv(r.organizationVariable()))
 }
 
@@ -254,7 +244,7 @@ func (r *Resolver) recent(s *snapshot) bool {
 func (r *Resolver) resolve(ctx context.Context, fresh bool) (*snapshot, error) {
 	s := &snapshot{
 		env:      os.Getenv(r.tokenVariable()),
-		refusals: r.refusals.Load(),
+		refusals: r.refused.changes.Load(),
 	}
 	asked := r.looks.Load()
 	var inSlot bool
@@ -266,7 +256,7 @@ func (r *Resolver) resolve(ctx context.Context, fresh bool) (*snapshot, error) {
 		notes.write(r.log()) // not in the slot: a handler may need a token itself
 	}()
 	var current *snapshot
-	c, err := r.policy(r.meetRefused).choose(func(source int) (finding, error) {
+	c, err := r.policy(r.refused.meet).choose(func(source int) (finding, error) {
 		if source == variable {
 			return r.lookVariable(s.env), nil
 		}
@@ -355,74 +345,6 @@ func (r *Resolver) noteChoice(notes *journal, old, now *snapshot, c choice) {
 	default:
 		notes.add(slog.LevelDebug, "session token found", "token", now.token, "source", sourceNames[c.source])
 	}
-}
-
-// journal is what is to be logged when the slot has been left.
-type journal []record
-
-type record struct {
-	level   slog.Level
-	message string
-	args    []any
-}
-
-func (j *journal) add(level slog.Level, message string, args ...any) {
-	*j = append(*j, record{level, message, args})
-}
-
-func (j journal) write(log *slog.Logger) {
-	for _, r := range j {
-		log.Log(context.Background(), r.level, r.message, r.args...)
-	}
-}
-
-// refuse remembers that a server refused this token's text.
-func (r *Resolver) refuse(t Token) {
-	if r.meetRefused(t.Reveal()) {
-		return
-	}
-	r.refusedLock.Lock()
-	defer r.refusedLock.Unlock()
-	r.refused = append(r.refused, t)
-	if n := len(r.refused) - maxRefused; n > 0 {
-		r.refused = slices.Delete(r.refused, 0, n)
-	}
-	r.refusals.Add(1)
-}
-
-// allow forgets that a server refused this text.
-func (r *Resolver) allow(text string) {
-	r.refusedLock.Lock()
-	defer r.refusedLock.Unlock()
-	n := len(r.refused)
-	r.refused = slices.DeleteFunc(r.refused, func(t Token) bool { return t.Reveal() == text })
-	if len(r.refused) != n {
-		r.refusals.Add(1)
-	}
-}
-
-// isRefused reports whether a server refused this text.
-func (r *Resolver) isRefused(text string) bool {
-	r.refusedLock.Lock()
-	defer r.refusedLock.Unlock()
-	return r.indexRefused(text) >= 0
-}
-
-func (r *Resolver) indexRefused(text string) int {
-	return slices.IndexFunc(r.refused, func(t Token) bool { return t.Reveal() == text })
-}
-
-// meetRefused is isRefused, and makes the text the one that was met last.
-func (r *Resolver) meetRefused(text string) bool {
-	r.refusedLock.Lock()
-	defer r.refusedLock.Unlock()
-	i := r.indexRefused(text)
-	if i < 0 {
-		return false
-	}
-	t := r.refused[i]
-	r.refused = append(slices.Delete(r.refused, i, i+1), t)
-	return true
 }
 
 // sleep waits for d, or less if the context ends, which is an error.

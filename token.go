@@ -65,10 +65,10 @@ type tokenData struct {
 // session key acts for, or "" where none is known; any other token names its own,
 // and organization is dropped.
 //
-// Empty text is [ErrNoToken]. Text that its header cannot carry is an error that
-// does not show it, like text of more than 64 KiB: a session key is made of cookie-octets (RFC 6265, section
-// 4.1.1); any other token has no control character but TAB, like the organisation
-// (RFC 9110, section 5.5).
+// Empty text is [ErrNoToken]. Text of more than 64 KiB, or that its header cannot
+// carry, is an error that does not show it: a session key is made of cookie-octets
+// (RFC 6265, section 4.1.1); any other token has no control character but TAB, like
+// the organisation (RFC 9110, section 5.5).
 func NewToken(text, organization string) (Token, error) {
 	if err := checkText(text); err != nil {
 		return Token{}, err

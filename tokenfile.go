@@ -28,10 +28,9 @@ type tokenFile struct {
 
 	believed finding     // what the file holds, as far as it is believed
 	problem  finding     // why the last look brought no token; zero if it did
+	looked   time.Time   // when the last look was
 	seen     fs.FileInfo // of the version that was last read; nil if that failed
 	born     time.Time   // when its inode was made, where the system tells
-
-	looked time.Time // when
 
 	// pending is a version that is not believed yet, or that was believed at first
 	// sight and is to be read once more, when it has stood since then for
@@ -59,7 +58,7 @@ func (f tokenFile) next(now time.Time, compat bool) tokenFile {
 	if !settled && !compat && (identical(f.pending, info) || !f.believable(info, now)) {
 		return f.wait(info, now)
 	}
-	text, read, err := readTokenFile(f.path, compat)
+	b, read, err := readTokenFile(f.path, compat)
 	switch {
 	case err != nil && err != errChanging:
 		return f.unreadable(err)
@@ -72,7 +71,7 @@ func (f tokenFile) next(now time.Time, compat bool) tokenFile {
 	if !settled {
 		f.pending, f.since = read, now
 	}
-	return f.believe(text)
+	return f.believe(b)
 }
 
 // believe takes what the file holds for its token, if it is one.
@@ -80,15 +79,8 @@ func (f tokenFile) believe(b []byte) tokenFile {
 	if len(b) > maxToken {
 		return f.without(finding{note: errTooLong.Error(), level: slog.LevelError})
 	}
-	text, err := decode(b)
-	if err != nil {
-		return f.without(unusable(err))
-	}
-	if text == "" {
-		return f.without(finding{note: "it is empty", level: slog.LevelError})
-	}
-	found := findingOf(text)
-	if found.err != nil {
+	found := findingIn(b, finding{note: "it is empty", level: slog.LevelError})
+	if found.text == "" {
 		return f.without(found)
 	}
 	f.problem, f.believed = finding{}, found
