@@ -224,7 +224,7 @@ func (r *Resolver) nextFile(ctx context.Context, f tokenFile) (tokenFile, error)
 	}
 	f = f.next(r.now(), r.Compat)
 	for ; tries > 0 && f.pending != nil && !identical(f.seen, f.pending); tries-- {
-		if err := sleep(ctx, settleTime); err != nil {
+		if err := sleep(ctx, settleTime, nil); err != nil {
 			if old {
 				break
 			}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -44,6 +45,12 @@ type Resolver struct {
 	// It is told no token. Nil means that nothing is logged.
 	Log *slog.Logger
 
+	// RenewWait is how long Renew waits for a token to come where there is none but
+	// the refused one: for an update, of which it learns at once, or for the file.
+	// A server can know of a rotation before this process does. Zero, or less,
+	// means that Renew does not wait.
+	RenewWait time.Duration
+
 	// Now is the clock: for expiry, and for how long things stand unchanged. Nil
 	// means [time.Now].
 	Now func() time.Time
@@ -62,9 +69,9 @@ type Resolver struct {
 
 // snapshot is a choice and all that it was made from. It is immutable.
 type snapshot struct {
-	env          string // the token variable, as it stood
-	organization string // the organisation variable, where the token is a session key
-	sessionKey   bool
+	env          string        // the token variable, as it stood
+	organization string        // the organisation variable, as it stood then
+	sessionKey   bool          // and so the organisation counts
 	refusals     uint64        // how often what was refused had changed
 	stands       bool          // for as long as these do
 	at           time.Duration // else for lookInterval from this time on, by Resolver.clock
@@ -121,55 +128,83 @@ func (r *Resolver) Header(ctx context.Context) (http.Header, error) {
 // has. A refused token is not used again while there is such another one, unless
 // [Resolver.Update] names it.
 //
-// Renew looks at once, and waits for a file that is just being written. The error
-// is as Token's, and [ErrNoToken] where there is no token but refused ones.
+// Renew looks at once, and waits for a file that is just being written, and for
+// RenewWait. The error is as Token's, and [ErrNoToken] where there is no token but
+// refused ones.
 func (r *Resolver) Renew(ctx context.Context, refused Token) (Token, error) {
 	if !refused.IsZero() && !r.Compat {
 		r.refused.add(refused)
 	}
+	changed, end := environment.watch()
+	defer end()
 	before := r.snapshot.Load()
 	for begun := time.Now(); ; {
 		s, err := r.resolve(ctx, true)
+		pending := false // what the file will be shows in a moment
 		switch {
 		case err != nil:
 			return Token{}, err
-		case s.err != nil:
+		case s.err != nil && !errors.Is(s.err, ErrNoToken):
 			return Token{}, s.err
+		case s.err != nil:
+			err = s.err
 		case r.Compat && before != nil && !refused.IsZero() && sameText(before.token, refused) && before.source != s.source:
-			return Token{}, fmt.Errorf("%w in the source of the refused one", ErrNoToken)
+			err = fmt.Errorf("%w in the source of the refused one", ErrNoToken)
 		case !sameText(s.token, refused) && s.dead == "":
 			return s.token, nil
+		default:
+			err = fmt.Errorf("%w but one that was refused or has expired", ErrNoToken)
+			pending = !r.Compat && s.file && r.file.Load().pending != nil
 		}
-		f := r.file.Load()
-		if r.Compat || !s.file || f.pending == nil || time.Since(begun) >= settleTries*settleTime {
-			return Token{}, fmt.Errorf("%w but one that was refused or has expired", ErrNoToken)
+		waited := time.Since(begun)
+		if waited >= r.RenewWait && !(pending && waited < settleTries*settleTime) {
+			return Token{}, err
 		}
-		if err := sleep(ctx, settleTime/4); err != nil {
+		if err := sleep(ctx, settleTime/4, changed); err != nil {
 			return Token{}, err
 		}
 	}
 }
 
 // Update makes token the current one: it sets the token variable in this process's
-// environment, so that children inherit it, too. The empty string clears the
-// variable. A text that no header can carry is an error, and changes nothing; so
-// is one that is all white space.
+// environment, so that children inherit it, too, and wakes a Renew that waits. The
+// empty string clears the variable. A text that no header can carry is an error, and
+// changes nothing; so is one that is all white space.
 func (r *Resolver) Update(token string) error {
-	if token == "" {
-		return os.Unsetenv(r.tokenVariable())
+	return r.UpdateVariables(map[string]string{r.tokenVariable(): token})
+}
+
+// UpdateVariables is Update for several variables of this process's environment: all
+// of them are set, or none. No resolver sees some of them set and others not, so that
+// a session key never travels with the organisation of another. For the variables
+// that hold the token and its organisation Update's conditions hold, for others
+// those of [os.Setenv].
+func (r *Resolver) UpdateVariables(variables map[string]string) error {
+	values := maps.Clone(variables)
+	for name, value := range variables {
+		if name == "" || strings.ContainsAny(name, "=\x00") || strings.Contains(value, "\x00") {
+			return errors.New("update variables: a name or a value that no environment can hold")
+		}
+		switch name {
+		case r.tokenVariable():
+			text := r.trimVariable(value)
+			if value != "" && text == "" {
+				return errors.New("update token: nothing but white space; to clear the token, pass the empty string")
+			}
+			if err := checkText(text); text != "" && err != nil {
+				return fmt.Errorf("update token: %w", err)
+			}
+			values[name] = text
+		case r.organizationVariable():
+			if !isFieldValue(r.trimVariable(value)) {
+				return errors.New("update organisation: it holds a control character, which no header can carry")
+			}
+		}
 	}
-	text := r.trimVariable(token)
-	if text == "" {
-		return errors.New("update token: nothing but white space; to clear the token, pass the empty string")
+	if text := values[r.tokenVariable()]; text != "" {
+		r.refused.remove(text)
 	}
-	if err := checkText(text); err != nil {
-		return fmt.Errorf("update token: %w", err)
-	}
-	if err := os.Setenv(r.tokenVariable(), text); err != nil {
-		return err
-	}
-	r.refused.remove(text)
-	return nil
+	return environment.set(values, r.tokenVariable())
 }
 
 // tokenVariable is Profile.WithDefaults().TokenVariable, for the hot path.
@@ -242,10 +277,8 @@ func (r *Resolver) recent(s *snapshot) bool {
 // false, just before. Only what lies beyond the variable is looked at in the slot,
 // so that a token in the variable never waits behind a pipe.
 func (r *Resolver) resolve(ctx context.Context, fresh bool) (*snapshot, error) {
-	s := &snapshot{
-		env:      os.Getenv(r.tokenVariable()),
-		refusals: r.refused.changes.Load(),
-	}
+	s := &snapshot{refusals: r.refused.changes.Load()}
+	s.env, s.organization = environment.get(r.tokenVariable(), r.organizationVariable())
 	asked := r.looks.Load()
 	var inSlot bool
 	var notes journal
@@ -286,9 +319,7 @@ func (r *Resolver) resolve(ctx context.Context, fresh bool) (*snapshot, error) {
 		r.inherited.Load().persist(r, &notes)
 	}
 	s.source, s.why, s.dead, s.file = c.source, c.why, c.dead, c.looked[file]
-	if s.sessionKey = schemeOf(c.text) == SchemeSessionKey; s.sessionKey {
-		s.organization = os.Getenv(r.organizationVariable())
-	}
+	s.sessionKey = schemeOf(c.text) == SchemeSessionKey
 	s.token, s.err = r.token(c, s.organization)
 	// What can change without a variable's changing: the file, and whether a
 	// token has expired.
@@ -347,12 +378,15 @@ func (r *Resolver) noteChoice(notes *journal, old, now *snapshot, c choice) {
 	}
 }
 
-// sleep waits for d, or less if the context ends, which is an error.
-func sleep(ctx context.Context, d time.Duration) error {
+// sleep waits for d, or less if there is something in wake, which may be nil, or if
+// the context ends, which is an error.
+func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return nil
+	case <-wake:
 		return nil
 	case <-ctx.Done():
 		return ended(ctx)
