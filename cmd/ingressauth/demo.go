@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/ingressauth/ingressauth"
+	"github.com/ingressauth/ingressauth/control"
 	"github.com/spf13/cobra"
 )
 
@@ -109,7 +110,7 @@ func (d *demo) byVariable(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, c.end()) }()
 	d.check("by variable", "first", first, c)
-	c.update(d.names.TokenVariable, second)
+	c.update(ctx, d.names.TokenVariable, second)
 	d.check("by variable", "second, by a line on its standard input", second, c)
 	return nil
 }
@@ -144,7 +145,7 @@ func (d *demo) byPipe(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, other.end()) }()
 	d.check("inherits nothing", "first, left in the well-known file", first, other)
-	c.update(d.names.TokenVariable, second)
+	c.update(ctx, d.names.TokenVariable, second)
 	d.check("by pipe", "second, by a line on its standard input", second, c)
 	return nil
 }
@@ -209,7 +210,8 @@ func madeUp() ingressauth.Token {
 // child is a process that looks for its token when it is asked to.
 type child struct {
 	cmd *exec.Cmd
-	in  io.WriteCloser
+	in  control.Writer
+	eof io.Closer // ends what is written to in
 	out *bufio.Reader
 	err error // the first thing that went wrong with it
 }
@@ -225,9 +227,11 @@ func (d *demo) start(ctx context.Context, files []*os.File, variables ...string)
 	c.cmd.Env = append(d.scrubbed(os.Environ()), variables...)
 	c.cmd.ExtraFiles = files
 	c.cmd.Stderr = os.Stderr
-	if c.in, err = c.cmd.StdinPipe(); err != nil {
+	in, err := c.cmd.StdinPipe()
+	if err != nil {
 		return nil, err
 	}
+	c.in.Out, c.eof = in, in
 	out, err := c.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -257,14 +261,12 @@ func (c *child) look() (s sight) {
 }
 
 // update replaces the child's token.
-func (c *child) update(variable string, t ingressauth.Token) {
-	line, err := json.Marshal(updateMessage{updateType, map[string]string{variable: t.Reveal()}})
-	c.keep(err)
-	c.send(string(line))
+func (c *child) update(ctx context.Context, variable string, t ingressauth.Token) {
+	c.keep(c.in.Update(ctx, map[string]string{variable: t.Reveal()}))
 }
 
 func (c *child) send(line string) {
-	_, err := io.WriteString(c.in, line+"\n")
+	_, err := io.WriteString(&c.in, line+"\n")
 	c.keep(err)
 }
 
@@ -277,7 +279,7 @@ func (c *child) keep(err error) {
 // end ends the child, which ends when its standard input does, and returns the
 // first thing that went wrong with it.
 func (c *child) end() error {
-	c.keep(c.in.Close())
+	c.keep(c.eof.Close())
 	c.keep(c.cmd.Wait())
 	return c.err
 }

@@ -7,12 +7,9 @@ import (
 	"strings"
 	"testing"
 	"text/tabwriter"
+
+	"github.com/ingressauth/ingressauth/control"
 )
-
-// nowhere is a child's standard input that takes everything.
-type nowhere struct{ io.Writer }
-
-func (nowhere) Close() error { return nil }
 
 // TestDemoSeesWhatIsWrong gives the demonstration children that find nothing, or
 // another token, or that die.
@@ -26,7 +23,7 @@ func TestDemoSeesWhatIsWrong(t *testing.T) {
 	} {
 		var out strings.Builder
 		d := &demo{table: tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)}
-		c := &child{in: nowhere{io.Discard}, out: bufio.NewReader(strings.NewReader(tt.answers))}
+		c := &child{in: control.Writer{Out: io.Discard}, out: bufio.NewReader(strings.NewReader(tt.answers))}
 		d.check("child", "first", want, c)
 		d.table.Flush()
 		if d.wrong != 1 || !strings.Contains(out.String(), tt.row) {
@@ -34,7 +31,7 @@ func TestDemoSeesWhatIsWrong(t *testing.T) {
 		}
 	}
 	d := &demo{table: tabwriter.NewWriter(io.Discard, 0, 0, 2, ' ', 0)}
-	c := &child{in: nowhere{io.Discard}, out: bufio.NewReader(strings.NewReader(
+	c := &child{in: control.Writer{Out: io.Discard}, out: bufio.NewReader(strings.NewReader(
 		`{"fingerprint":"00000000"}` + "\n" + `{"fingerprint":"` + want.Fingerprint() + `"}` + "\n"))}
 	if d.check("child", "first", want, c); d.wrong != 0 {
 		t.Error("a child that found it the second time is wrong")

@@ -1,0 +1,34 @@
+// Package control speaks the control channel: lines among those of a program's
+// standard input by which its parent replaces environment variables while it runs.
+// A [Reader] is for the program, a [Writer] for the parent.
+//
+// # The message
+//
+// A message is one JSON object (RFC 8259) on one line:
+//
+//	{"type":"update_environment_variables","variables":{"NAME":"VALUE"}}
+//
+// JSON white space may stand anywhere, other members are ignored, and their values
+// may be nested to any depth. A line ends with LF, before which CR is white space, or
+// with the input. It has at most 1 MiB without its LF; a longer one is not looked at,
+// whatever it says.
+//
+// A line is of this type if it begins with an object that has a member "type" of this
+// value, however either is escaped, as far as it can be parsed. It is malformed, and
+// none of it is applied, if
+//
+//   - it is not JSON, not UTF-8, or goes on after the object;
+//   - it has "type" or "variables" twice, or a variable, or lacks "variables";
+//   - "variables" is not an object of strings, null included;
+//   - a value is none that its variable can have: a token that no header can carry,
+//     say, or a NUL. [ingressauth.Resolver.UpdateVariables] has the conditions.
+//
+// Every other line is the program's own, be it JSON, text or bytes, NUL included.
+package control
+
+const (
+	// updateType is the member "type" of a message.
+	updateType = "update_environment_variables"
+	// maxLine bounds a message, in bytes without its LF.
+	maxLine = 1 << 20
+)

@@ -1,0 +1,205 @@
+package control
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+
+	"github.com/ingressauth/ingressauth"
+)
+
+// Reader is a program's standard input without the messages in it: read it in place
+// of [os.Stdin]. A message is applied to this process's environment as it is read,
+// all of it at once; whoever waits in [ingressauth.Resolver.Renew] is woken. All
+// other bytes come through unchanged.
+//
+// A Reader has no goroutine of its own. It reads when it is read, so a program that
+// is busy for long, or has no use for its standard input, reads in a goroutine:
+//
+//	go io.Copy(io.Discard, &control.Reader{})
+//
+// Bytes are passed on as soon as it is clear that they belong to no message. A line
+// whose first character, JSON white space aside, is no "{" is never held back, any
+// other until the object ends, or the line, or until it is longer than 1 MiB.
+//
+// The zero Reader is ready to use. Its fields must not be changed after the first
+// Read, and only one goroutine may read at a time.
+type Reader struct {
+	// In is what is read. Nil means [os.Stdin].
+	In io.Reader
+
+	// Resolver is whose token is updated. Its log is told of messages: at level
+	// error of those that are malformed, at level debug of those that were
+	// applied. Nil means [ingressauth.Default].
+	Resolver *ingressauth.Resolver
+
+	// Names are the variables that may be set. Nil means the token and the
+	// organisation variable of the resolver's profile. A message with other
+	// names, too, is applied as far as it may be; Read passes on a line with the
+	// rest.
+	Names []string
+
+	// Observe passes the messages on, too, every byte as it came, for a program
+	// that stands before another one that applies them. Otherwise messages are
+	// consumed, also malformed ones, as a token may be in them.
+	Observe bool
+
+	chunk []byte // as long as it is: what In is read into
+	out   []byte // to be passed on
+	err   error  // from In, to be returned after out
+
+	line    scanner
+	held    []byte // the line so far, while it may be a message
+	passing bool   // the line is no message
+}
+
+// chunkSize is how much is read at once, in bytes.
+const chunkSize = 32 << 10
+
+// Read reads up to len(p) bytes that are the program's own. After an error, the end
+// of the input included, it may be called again.
+func (r *Reader) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for tries := 0; len(r.out) == 0; {
+		if err := r.err; err != nil {
+			r.err = nil
+			return 0, err
+		}
+		got, err := r.fill()
+		if r.err = err; got == 0 && err == nil {
+			if tries++; tries == 100 {
+				return 0, io.ErrNoProgress
+			}
+		}
+	}
+	n := copy(p, r.out)
+	if r.out = r.out[n:]; len(r.out) == 0 {
+		r.out = nil
+	}
+	return n, nil
+}
+
+// fill reads once from In and decides on what came.
+func (r *Reader) fill() (int, error) {
+	if r.chunk == nil {
+		r.chunk = make([]byte, chunkSize)
+	}
+	in := r.In
+	if in == nil {
+		in = os.Stdin
+	}
+	n, err := in.Read(r.chunk)
+	if r.Observe {
+		r.out = append(r.out, r.chunk[:n]...)
+	}
+	for b := r.chunk[:n]; len(b) > 0; {
+		b = b[r.take(b):]
+	}
+	if errors.Is(err, io.EOF) && len(r.held) > 0 {
+		r.judge()
+	}
+	return n, err
+}
+
+// take decides on the first of these bytes, and returns on how many.
+func (r *Reader) take(b []byte) int {
+	if r.passing {
+		n := bytes.IndexByte(b, '\n') + 1
+		if r.passing = n == 0; r.passing {
+			n = len(b)
+		}
+		r.pass(b[:n])
+		return n
+	}
+	n, event := r.line.scan(b)
+	r.held = append(r.held, b[:n]...)
+	switch {
+	case event == lineEnd:
+		r.judge()
+	case event == foreign, len(r.held) > maxLine:
+		r.passing = true
+	case event == object:
+		_, ours, _ := parse(r.held)
+		r.passing = !ours
+	}
+	if r.passing {
+		r.pass(r.held)
+		r.begin()
+	}
+	return n
+}
+
+// judge decides on the line that is held, which is whole.
+func (r *Reader) judge() {
+	defer r.begin()
+	line := bytes.TrimSuffix(r.held, []byte("\n"))
+	var m message
+	var ours bool
+	var err error
+	if len(line) <= maxLine {
+		m, ours, err = parse(line)
+	}
+	if !ours {
+		r.pass(r.held)
+		return
+	}
+	allowed := maps.Clone(m.values)
+	maps.DeleteFunc(allowed, func(name, _ string) bool { return !r.allows(name) })
+	if err == nil && len(allowed) > 0 {
+		err = r.resolver().UpdateVariables(allowed)
+	}
+	log := r.resolver().Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if err != nil {
+		log.Error("a malformed "+updateType+" message on the standard input was not applied", "err", err)
+		return
+	}
+	log.Debug("environment variables updated by a message on the standard input", "names", slices.Sorted(maps.Keys(allowed)))
+	switch {
+	case len(allowed) == 0 && len(m.values) > 0:
+		r.pass(r.held)
+	case len(allowed) < len(m.values):
+		r.pass(m.without(line, r.allows))
+		r.pass(r.held[len(line):])
+	}
+}
+
+// pass passes bytes on that are the program's own. Under Observe all are on their
+// way already.
+func (r *Reader) pass(b []byte) {
+	if !r.Observe {
+		r.out = append(r.out, b...)
+	}
+}
+
+// begin begins a line. It keeps no large buffer for the next.
+func (r *Reader) begin() {
+	r.line = scanner{}
+	if r.held = r.held[:0]; cap(r.held) > chunkSize {
+		r.held = nil
+	}
+}
+
+func (r *Reader) resolver() *ingressauth.Resolver {
+	if r.Resolver == nil {
+		return &ingressauth.Default
+	}
+	return r.Resolver
+}
+
+// allows reports whether a message may set this variable.
+func (r *Reader) allows(name string) bool {
+	if r.Names == nil {
+		p := r.resolver().Profile.WithDefaults()
+		return name == p.TokenVariable || name == p.OrganizationVariable
+	}
+	return slices.Contains(r.Names, name)
+}

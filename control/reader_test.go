@@ -1,0 +1,403 @@
+package control_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/ingressauth/ingressauth"
+	"github.com/ingressauth/ingressauth/control"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	tokenVariable        = "TEST_CONTROL_TOKEN"
+	organizationVariable = "TEST_CONTROL_ORGANIZATION"
+	otherVariable        = "TEST_CONTROL_OTHER"
+)
+
+// resolver returns one of variables that are this test's own, and what it logs.
+func resolver(t testing.TB) (*ingressauth.Resolver, *bytes.Buffer) {
+	for _, name := range []string{tokenVariable, organizationVariable, otherVariable} {
+		os.Unsetenv(name)
+		t.Cleanup(func() { os.Unsetenv(name) })
+	}
+	log := new(bytes.Buffer)
+	return &ingressauth.Resolver{
+		Profile: ingressauth.Profile{
+			TokenVariable: tokenVariable, OrganizationVariable: organizationVariable,
+			DescriptorVariable: "TEST_CONTROL_DESCRIPTOR", File: "/nonexistent/token",
+		},
+		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}, log
+}
+
+// update returns a message with these names and values.
+func update(pairs ...string) string {
+	var members []string
+	for i := 0; i < len(pairs); i += 2 {
+		members = append(members, fmt.Sprintf("%q:%q", pairs[i], pairs[i+1]))
+	}
+	return `{"type":"update_environment_variables","variables":{` + strings.Join(members, ",") + `}}`
+}
+
+// TestReader has the lines of a standard input, and what comes of each.
+func TestReader(t *testing.T) {
+	const token, other = tokenVariable, otherVariable
+	long := strings.Repeat("x", 1<<20)
+	exact := func(n int) string { // a message of n bytes
+		s := update(token, "new")
+		return s + strings.Repeat(" ", n-len(s))
+	}
+	deep := strings.Repeat("[", 50_000) + strings.Repeat("]", 50_000)
+	for _, tt := range []struct {
+		name, in  string
+		passed    string // on, under consume; "=": all
+		token     string // afterwards; "" where it was not set
+		malformed bool
+	}{
+		{"a message", update(token, "new") + "\n", "", "new", false},
+		{"no final newline", update(token, "new"), "", "new", false},
+		{"CRLF", "a\r\n" + update(token, "new") + "\r\nb\r\n", "a\r\nb\r\n", "new", false},
+		{"two messages: the later holds", update(token, "old") + "\n" + update(token, "new") + "\n", "", "new", false},
+		{"white space around it", " \t" + update(token, "new") + " \t\n", "", "new", false},
+		{"white space in it", `{ "type" : "update_environment_variables" , "variables" : { "` + token + `" : "new" } }` + "\n", "", "new", false},
+		{"members in another order, and others", `{"a":[{"type":"user"}],"variables":{"` + token + `":"new"},"b":null,"type":"update_environment_variables"}` + "\n", "", "new", false},
+		{"escapes", `{"\u0074ype":"\u0075pdate\u005fenvironment_variables","variables":{"\u0054EST_CONTROL_TOKEN":"n\u0065w"}}` + "\n", "", "new", false},
+		{"an empty value clears the token", update(token, "old") + "\n" + update(token, "") + "\n", "", "", false},
+		{"no variables in it", update() + "\n", "", "", false},
+		{"a line break after the token", update(token, `new`)[:0] + `{"type":"update_environment_variables","variables":{"` + token + `":"new\r\n"}}` + "\n", "", "new", false},
+		{"deep", `{"deep":` + deep + `,"type":"update_environment_variables","variables":{"` + token + `":"new"}}` + "\n", "", "new", false},
+		{"another member twice", `{"a":1,"a":2,"type":"update_environment_variables","variables":{"` + token + `":"new"}}` + "\n", "", "new", false},
+		{"1 MiB", exact(1<<20) + "\n", "", "new", false},
+
+		{"other names", update("PATH", "/evil") + "\n", "=", "", false},
+		{"names of another case", update(strings.ToLower(token), "new") + "\n", "=", "", false},
+		{"other names, too", `{"type":"update_environment_variables", "variables": { "A":"1", "` + token + `":"new" , "B" : "2"}, "c":3}` + "\r\n",
+			`{"type":"update_environment_variables", "variables": {"A":"1","B" : "2"}, "c":3}` + "\r\n", "new", false},
+		{"another name last, and no newline", update(token, "new", "B", "2"), update("B", "2"), "new", false},
+
+		{"text", "hello\nworld", "=", "", false},
+		{"nothing", "", "=", "", false},
+		{"empty lines", "\n\r\n\n", "=", "", false},
+		{"white space", "  \t", "=", "", false},
+		{"NUL bytes", "\x00\x00{\x00\n\x00", "=", "", false},
+		{"NUL bytes in an object", "{\"\x00\":\"\x00\"}\x00\n", "=", "", false},
+		{"other JSON", `{"type":"user","message":"update_environment_variables"}` + "\n[1]\n\"a\"\n{}\n", "=", "", false},
+		{"the type in another place", `{"a":{"type":"update_environment_variables","variables":{"` + token + `":"new"}}}` + "\n", "=", "", false},
+		{"in an array", "[" + update(token, "new") + "]\n", "=", "", false},
+		{"a member of another case", `{"Type":"update_environment_variables","variables":{"` + token + `":"new"}}` + "\n", "=", "", false},
+		{"after a byte order mark", "\uFEFF" + update(token, "new") + "\n", "=", "", false},
+		{"after text", "x" + update(token, "new") + "\n", "=", "", false},
+		{"broken off before the type", `{"variables":{"` + token + `":"new"}` + "\n", "=", "", false},
+		{"a text line of more than 1 MiB", long + "\n" + long + long, "=", "", false},
+		{"a message of more than 1 MiB", exact(1<<20+1) + "\n", "=", "", false},
+		{"an object of more than 1 MiB", `{"a":"` + long + `"}` + "\n" + update(token, "new") + "\n", `{"a":"` + long + `"}` + "\n", "new", false},
+		{"a brace and nothing", "{", "=", "", false},
+		{"many braces", strings.Repeat("{", 1<<17), "=", "", false},
+
+		{"broken off", `a` + "\n" + `{"type":"update_environment_variables","variables":{"` + token + `":"new` + "\nb\n", "a\nb\n", "", true},
+		{"broken off at the end", `{"type":"update_environment_variables","variables":{"` + token + `":"new"`, "", "", true},
+		{"not JSON after the type", `{"type":"update_environment_variables",variables:{"` + token + `":"new"}}` + "\n", "", "", true},
+		{"a raw TAB in a string", `{"type":"update_environment_variables","variables":{"` + token + "\":\"a\tb\"}}\n", "", "", true},
+		{"something after it", update(token, "new") + update(token, "newer") + "\n", "", "", true},
+		{"type twice", `{"type":"user","type":"update_environment_variables","variables":{"` + token + `":"new"}}` + "\n", "", "", true},
+		{"type twice, ours first", `{"type":"update_environment_variables","type":1,"variables":{"` + token + `":"new"}}` + "\n", "", "", true},
+		{"variables twice", `{"type":"update_environment_variables","variables":{"` + token + `":"a"},"variables":{"` + token + `":"b"}}` + "\n", "", "", true},
+		{"a variable twice", update(token, "a", token, "b") + "\n", "", "", true},
+		{"another variable twice", update("A", "a", "A", "b") + "\n", "", "", true},
+		{"no member variables", `{"type":"update_environment_variables"}` + "\n", "", "", true},
+		{"variables of another kind", `{"type":"update_environment_variables","variables":[["` + token + `","new"]]}` + "\n", "", "", true},
+		{"null", `{"type":"update_environment_variables","variables":{"` + token + `":null}}` + "\n", "", "", true},
+		{"a number, of another name", `{"type":"update_environment_variables","variables":{"` + token + `":"new","A":1}}` + "\n", "", "", true},
+		{"an object for a value", `{"type":"update_environment_variables","variables":{"` + token + `":{"a":["b"]}}}` + "\n", "", "", true},
+		{"not UTF-8", `{"type":"update_environment_variables","variables":{"` + token + "\":\"a\xffb\"}}\n", "", "", true},
+		{"a NUL in a token", `{"type":"update_environment_variables","variables":{"` + token + `":"a\u0000b"}}` + "\n", "", "", true},
+		{"a line break in a token", `{"type":"update_environment_variables","variables":{"` + token + `":"a\nb"}}` + "\n", "", "", true},
+		{"one good value, one bad", `{"type":"update_environment_variables","variables":{"` + token + `":"new","` + organizationVariable + `":"a\nb"}}` + "\n", "", "", true},
+		{"a token of more than 64 KiB", update(token, strings.Repeat("x", 64<<10+1)) + "\n", "", "", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for how, in := range map[string]io.Reader{
+				"at once":            strings.NewReader(tt.in),
+				"with the end":       iotest.DataErrReader(strings.NewReader(tt.in)),
+				"in pieces":          &pieces{strings.NewReader(tt.in)},
+				"with pauses":        iotest.TimeoutReader(strings.NewReader(tt.in)),
+				"observed":           strings.NewReader(tt.in),
+				"observed in pieces": &pieces{strings.NewReader(tt.in)},
+			} {
+				r, log := resolver(t)
+				reader := &control.Reader{In: in, Resolver: r, Observe: strings.HasPrefix(how, "observed")}
+				passed := tt.passed
+				if passed == "=" || reader.Observe {
+					passed = tt.in
+				}
+				if got := readAll(t, reader); got != passed {
+					t.Errorf("%s: passed on %.200q, want %.200q", how, got, passed)
+				}
+				if got := os.Getenv(tokenVariable); got != tt.token {
+					t.Errorf("%s: the token is %q", how, got)
+				}
+				if got := strings.Contains(log.String(), "level=ERROR"); got != tt.malformed {
+					t.Errorf("%s: malformed: %v; it says %s", how, got, log)
+				}
+				if strings.Contains(log.String(), "new") || strings.Contains(log.String(), "evil") {
+					t.Errorf("%s: a value is in the log: %s", how, log)
+				}
+			}
+		})
+	}
+}
+
+// pieces gives some bytes at a time, and nothing at times.
+type pieces struct{ r io.Reader }
+
+func (p *pieces) Read(b []byte) (int, error) {
+	return p.r.Read(b[:min(len(b), rand.IntN(1+rand.IntN(40_000)))])
+}
+
+// readAll reads on after errors that are not the end.
+func readAll(t testing.TB, r io.Reader) string {
+	t.Helper()
+	var all []byte
+	for {
+		b, err := io.ReadAll(r)
+		all = append(all, b...)
+		if err == nil {
+			return string(all)
+		}
+		if !errors.Is(err, iotest.ErrTimeout) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestReaderIsPrompt has a program that answers what it reads before it gets more:
+// nothing that cannot be a message may be held back.
+func TestReaderIsPrompt(t *testing.T) {
+	for _, observe := range []bool{false, true} {
+		r, _ := resolver(t)
+		in, out := io.Pipe()
+		reader := &control.Reader{In: in, Resolver: r, Observe: observe}
+		for _, s := range []string{
+			"name? ", "yes", "\n", "a line\n", " text after white space", "\r\n",
+			"Content-Length: 15\r\n\r\n", `{"a":"}","b":{}}`, `{"a":"\"}"}`, "\n",
+			`{"type":"user"}`, "{ and no JSON", "\n", "\t{}", "\x00", "\n", "[", "\n",
+		} {
+			go out.Write([]byte(s))
+			got := make([]byte, len(s))
+			if _, err := io.ReadFull(reader, got); err != nil || string(got) != s {
+				t.Fatalf("observe %v: %q, %v; want %q", observe, got, err, s)
+			}
+		}
+		// The first half of a message waits for the second.
+		message := "\n" + update(tokenVariable, "new")
+		half := len(message) / 2
+		go func() {
+			io.WriteString(out, message[:half])
+			io.WriteString(out, message[half:])
+			io.WriteString(out, "\nx")
+			out.Close()
+		}()
+		want := "\nx"
+		if observe {
+			want = message + "\nx"
+		}
+		if got := readAll(t, reader); got != want {
+			t.Errorf("observe %v: %q", observe, got)
+		}
+		if got := os.Getenv(tokenVariable); got != "new" {
+			t.Errorf("observe %v: the token is %q", observe, got)
+		}
+	}
+}
+
+// TestReaderAppliesFirst has a program that acts upon the line after a message, or
+// sees the message itself.
+func TestReaderAppliesFirst(t *testing.T) {
+	for _, observe := range []bool{false, true} {
+		r, _ := resolver(t)
+		in, out := io.Pipe()
+		reader := &control.Reader{In: in, Resolver: r, Observe: observe}
+		go func() {
+			io.WriteString(out, update(tokenVariable, "new")+"\ngo\n")
+			out.Close()
+		}()
+		if _, err := reader.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if got := os.Getenv(tokenVariable); got != "new" {
+			t.Errorf("observe %v: the first byte came before the token", observe)
+		}
+		readAll(t, reader)
+	}
+}
+
+func TestReaderNames(t *testing.T) {
+	r, _ := resolver(t)
+	in := update(tokenVariable, "a", otherVariable, "b") + "\n"
+	reader := &control.Reader{In: strings.NewReader(in), Resolver: r, Names: []string{otherVariable}}
+	if got, want := readAll(t, reader), update(tokenVariable, "a")+"\n"; got != want {
+		t.Errorf("passed on %q, want %q", got, want)
+	}
+	if got := [2]string{os.Getenv(tokenVariable), os.Getenv(otherVariable)}; got != [2]string{"", "b"} {
+		t.Errorf("set: %q", got)
+	}
+	reader = &control.Reader{In: strings.NewReader(in), Resolver: r, Names: []string{}}
+	if got := readAll(t, reader); got != in {
+		t.Errorf("with no names: passed on %q", got)
+	}
+}
+
+// TestReaderErrors has inputs that fail and go on, fail for good, and say nothing.
+func TestReaderErrors(t *testing.T) {
+	r, _ := resolver(t)
+	message := update(tokenVariable, "new") + "\n"
+	failure := errors.New("made up")
+	in := io.MultiReader(strings.NewReader("a"+"\n"+message[:20]), iotest.ErrReader(failure))
+	reader := &control.Reader{In: in, Resolver: r}
+	if b, err := io.ReadAll(reader); string(b) != "a\n" || err != failure {
+		t.Errorf("%q, %v", b, err)
+	}
+	if n, err := reader.Read(nil); n != 0 || err != nil {
+		t.Errorf("nothing was asked for: %d, %v", n, err)
+	}
+	reader = &control.Reader{In: readerFunc(func([]byte) (int, error) { return 0, nil }), Resolver: r}
+	if _, err := reader.Read(make([]byte, 1)); err != io.ErrNoProgress {
+		t.Errorf("an input that says nothing: %v", err)
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// TestReaderMemory has a line of 256 MiB, of which little may be kept.
+func TestReaderMemory(t *testing.T) {
+	for _, observe := range []bool{false, true} {
+		for _, begins := range []string{"x", `{"a":"`} {
+			r, _ := resolver(t)
+			line := io.MultiReader(strings.NewReader(begins), io.LimitReader(readerFunc(func(p []byte) (int, error) {
+				for i := range p {
+					p[i] = 'x'
+				}
+				return len(p), nil
+			}), 256<<20))
+			reader := &control.Reader{In: line, Resolver: r, Observe: observe}
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			n, err := io.Copy(io.Discard, reader)
+			runtime.ReadMemStats(&after)
+			if n != 256<<20+int64(len(begins)) || err != nil {
+				t.Errorf("%d bytes, %v", n, err)
+			}
+			// Of what is allocated, most is garbage at once.
+			if sys := int64(after.HeapSys) - int64(before.HeapSys); sys > 32<<20 {
+				t.Errorf("observe %v, %q: the heap grew by %d MiB", observe, begins, sys>>20)
+			}
+		}
+	}
+}
+
+// FuzzReader holds readers to what must be true of any input: how it is cut does not
+// matter; under Observe all comes through; what is consumed is messages; and none
+// comes through that an ordinary JSON parser takes for a message to us.
+func FuzzReader(f *testing.F) {
+	message := update(tokenVariable, "new")
+	for _, s := range []string{
+		message, message + "\r\na\n", "a\n" + message + "\nb", `{"a":1}{"b":2}` + "\n", " {", "\x00{\n",
+		update(tokenVariable, "a", "B", "c") + "\n", `{"type":"update_environment_variables","variables":{}}`,
+		message[:40] + "\n" + message, `{"\u0074ype":"update_environment_variables","variables":{"` + tokenVariable + `":"x"}}`,
+	} {
+		f.Add([]byte(s), uint64(1))
+	}
+	f.Fuzz(func(t *testing.T, in []byte, seed uint64) {
+		type outcome struct{ Passed, Token, Organization, Log string }
+		read := func(in io.Reader, observe bool) outcome {
+			r, log := resolver(t)
+			r.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+				if a.Key == slog.TimeKey {
+					return slog.Attr{}
+				}
+				return a
+			}}))
+			passed := readAll(t, &control.Reader{In: in, Resolver: r, Observe: observe})
+			return outcome{passed, os.Getenv(tokenVariable), os.Getenv(organizationVariable), log.String()}
+		}
+		whole := read(bytes.NewReader(in), false)
+		random := rand.New(rand.NewPCG(seed, 0))
+		cut := read(readerFunc(func() func(p []byte) (int, error) {
+			rest := in
+			return func(p []byte) (int, error) {
+				if len(rest) == 0 {
+					return 0, io.EOF
+				}
+				n := copy(p[:min(len(p), 1+random.IntN(8))], rest)
+				rest = rest[n:]
+				return n, nil
+			}
+		}()), false)
+		if diff := cmp.Diff(whole, cut); diff != "" {
+			t.Errorf("cut otherwise, it is another (-whole +cut):\n%s", diff)
+		}
+		observed := read(bytes.NewReader(in), true)
+		if observed.Passed != string(in) {
+			t.Errorf("observed, %q became %q", in, observed.Passed)
+		}
+		if observed.Passed = whole.Passed; observed != whole {
+			t.Errorf("observed, it is another (-consumed +observed):\n%s", cmp.Diff(whole, observed))
+		}
+		mayBeOurs := func(line string) bool {
+			return strings.Contains(line, "update_environment_variables") || strings.Contains(line, `\u`)
+		}
+		var rest strings.Builder
+		for line := range strings.Lines(string(in)) {
+			if !mayBeOurs(line) {
+				rest.WriteString(line)
+			}
+		}
+		var passed strings.Builder
+		for line := range strings.Lines(whole.Passed) {
+			if !mayBeOurs(line) {
+				passed.WriteString(line)
+			}
+			if names := lenient(line); names[tokenVariable] || names[organizationVariable] {
+				t.Errorf("%q came through", line)
+			}
+		}
+		if passed.String() != rest.String() {
+			t.Errorf("of the program's own, %q became %q", rest.String(), passed.String())
+		}
+	})
+}
+
+// lenient returns the names of the variables in a message, as a parser would that
+// lets the last of two members hold.
+func lenient(line string) map[string]bool {
+	var members map[string]json.RawMessage
+	var variables map[string]json.RawMessage
+	var kind string
+	if json.Unmarshal([]byte(line), &members) != nil ||
+		json.Unmarshal(members["type"], &kind) != nil || kind != "update_environment_variables" ||
+		json.Unmarshal(members["variables"], &variables) != nil {
+		return nil
+	}
+	names := map[string]bool{}
+	for name := range variables {
+		names[name] = true
+	}
+	return names
+}

@@ -1,0 +1,212 @@
+package control_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ingressauth/ingressauth/control"
+)
+
+// lines is a child's standard input that counts writes.
+type lines struct {
+	bytes.Buffer
+	writes int
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.writes++
+	return l.Buffer.Write(p)
+}
+
+func TestWriter(t *testing.T) {
+	var out lines
+	w := &control.Writer{Out: &out}
+	if err := w.Update(t.Context(), map[string]string{"B": "2\n<\"", "A": "1"}); err != nil {
+		t.Fatal(err)
+	}
+	want := `{"type":"update_environment_variables","variables":{"A":"1","B":"2\n\u003c\""}}` + "\n"
+	if out.String() != want || out.writes != 1 {
+		t.Errorf("%d writes of %q, want one of %q", out.writes, out.String(), want)
+	}
+	for what, variables := range map[string]map[string]string{
+		"none":          nil,
+		"no name":       {"": "secret"},
+		"a name with =": {"A=": "secret"},
+		"NUL":           {"A": "secret\x00"},
+		"not UTF-8":     {"A": "secret\xff"},
+		"over 1 MiB":    {"A": "secret" + strings.Repeat("x", 1<<20)},
+	} {
+		if err := w.Update(t.Context(), variables); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if out.writes != 1 {
+		t.Errorf("wrote %q", out.String())
+	}
+}
+
+// TestWriterKeepsLines has a message sent while others write lines in pieces. It
+// goes where a line ends, also if no write ends with one.
+func TestWriterKeepsLines(t *testing.T) {
+	var out lines
+	w := &control.Writer{Out: &out}
+	io.WriteString(w, "half")
+	sent := make(chan error)
+	go func() { sent <- w.Update(t.Context(), map[string]string{"A": "1"}) }()
+	for i := 0; ; i++ { // until it is sent, which no write waits for
+		fmt.Fprintf(w, " %d\nhalf", i)
+		select {
+		case err := <-sent:
+			if err != nil {
+				t.Error(err)
+			}
+			io.WriteString(w, "\n")
+			messages := 0
+			for line := range strings.Lines(out.String()) {
+				if line == update("A", "1")+"\n" {
+					messages++
+				} else if !strings.HasPrefix(line, "half") {
+					t.Errorf("%q", line)
+				}
+			}
+			if messages != 1 {
+				t.Errorf("%d messages in %q", messages, out.String())
+			}
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// TestWriterAmongOthers has many writers and a reader, over a real pipe.
+func TestWriterAmongOthers(t *testing.T) {
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	w := &control.Writer{Out: out}
+	const each = 200
+	var all sync.WaitGroup
+	long := strings.Repeat("x", 10_000) // more than a pipe takes in one piece
+	for i := range 4 {
+		all.Go(func() {
+			for range each {
+				if err := w.Update(t.Context(), map[string]string{tokenVariable: fmt.Sprint(i, long)}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		all.Go(func() {
+			for range each {
+				if _, err := io.WriteString(w, long+"\n"); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	go func() {
+		all.Wait()
+		out.Close()
+	}()
+	r, log := resolver(t)
+	own := bufio.NewScanner(&control.Reader{In: in, Resolver: r})
+	n := 0
+	for own.Scan() {
+		if n++; own.Text() != long {
+			t.Fatalf("a line became %.100q", own.Text())
+		}
+	}
+	if applied := strings.Count(log.String(), "level=DEBUG"); n != 4*each || applied != 4*each || own.Err() != nil {
+		t.Errorf("%d lines and %d messages, of %d: %v", n, applied, 4*each, own.Err())
+	}
+}
+
+// TestWriterDoesNotHang has children that take nothing, or are gone, behind outputs
+// with and without a deadline.
+func TestWriterDoesNotHang(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		pipe func(t *testing.T) (io.ReadCloser, io.WriteCloser)
+	}{
+		{"a pipe", func(t *testing.T) (io.ReadCloser, io.WriteCloser) {
+			in, out, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return in, out
+		}},
+		{"an output without deadlines", func(*testing.T) (io.ReadCloser, io.WriteCloser) { return io.Pipe() }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			in, out := tt.pipe(t)
+			w := &control.Writer{Out: out}
+			short := func() context.Context {
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+				t.Cleanup(cancel)
+				return ctx
+			}
+			// Larger than a pipe, so that the child has it in part.
+			big := strings.Repeat("x", 60<<10)
+			full := func() error { return w.Update(short(), map[string]string{tokenVariable: big}) }
+			var err error
+			for i := 0; i < 4 && err == nil; i++ {
+				err = full()
+			}
+			if !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "xxx") {
+				t.Fatalf("a full pipe: %.200v", err)
+			}
+			if err := full(); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("a full pipe, again: %.200v", err)
+			}
+			// The child comes to itself, and finds whole messages.
+			r, log := resolver(t)
+			done := make(chan string)
+			go func() { done <- readAll(t, &control.Reader{In: in, Resolver: r}) }()
+			if err := w.Update(t.Context(), map[string]string{tokenVariable: "newest"}); err != nil {
+				t.Error(err)
+			}
+			if _, err := io.WriteString(w, "own\n"); err != nil {
+				t.Error(err)
+			}
+			out.Close()
+			if got := <-done; got != "own\n" || strings.Contains(log.String(), "ERROR") {
+				t.Errorf("passed on %.200q; %.300s", got, log)
+			}
+			if got := os.Getenv(tokenVariable); got != "newest" {
+				t.Errorf("the token is %.20q", got)
+			}
+			if err := w.Update(t.Context(), map[string]string{"A": "1"}); err == nil {
+				t.Error("closed on this side: no error")
+			}
+
+			in, out = tt.pipe(t)
+			in.Close()
+			if err := (&control.Writer{Out: out}).Update(t.Context(), map[string]string{"A": "1"}); err == nil || errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("closed on the other side: %v", err)
+			}
+			out.Close()
+		})
+	}
+
+	var out lines
+	w := &control.Writer{Out: &out}
+	io.WriteString(w, "a line that nobody ends")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := w.Update(ctx, map[string]string{"A": "1"}); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "end of a line") {
+		t.Errorf("in a line that does not end: %v", err)
+	}
+	if io.WriteString(w, "\n"); strings.Contains(out.String(), "update") {
+		t.Errorf("what was given up was sent: %q", out.String())
+	}
+}
