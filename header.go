@@ -1,6 +1,7 @@
 package ingressauth
 
 import (
+	"maps"
 	"net/http"
 	"net/textproto"
 	"slices"
@@ -31,6 +32,35 @@ func (t Token) SetHeader(h http.Header) {
 	if ours := d.set(h); len(h) > ours && canonicalize(h) {
 		d.set(h)
 	}
+}
+
+// headerWith returns a copy of h that carries t and no other session credential, as
+// SetHeader would have it. It shares the values of other fields with h.
+func (t Token) headerWith(h http.Header) http.Header {
+	c := make(http.Header, len(h)+2)
+	for name, values := range h {
+		if ours := ourField(name); ours != "" {
+			values, name = slices.Concat(c[ours], values), ours
+		}
+		c[name] = values
+	}
+	d := t.data()
+	d.set(c)
+	return c
+}
+
+// headerWithout returns h without our three fields, under whatever name: h itself
+// if it has none of them, else a copy.
+func headerWithout(h http.Header) http.Header {
+	isOurs := func(name string, _ []string) bool { return ourField(name) != "" }
+	for name := range h {
+		if ourField(name) != "" {
+			c := maps.Clone(h)
+			maps.DeleteFunc(c, isOurs)
+			return c
+		}
+	}
+	return h
 }
 
 // set is SetHeader for canonical names. It returns how many of our fields h has
@@ -75,22 +105,30 @@ func (d *tokenData) set(h http.Header) (ours int) {
 // which is sent as it stands.
 func canonicalize(h http.Header) (changed bool) {
 	for name, values := range h {
-		var canonical string
-		switch len(name) { // of all names, few get further
-		case len(fieldAuthorization):
-			canonical = fieldAuthorization
-		case len(fieldCookie):
-			canonical = fieldCookie
-		case len(fieldOrganization):
-			canonical = fieldOrganization
-		}
-		if name != canonical && strings.EqualFold(name, canonical) {
+		if canonical := ourField(name); canonical != "" && name != canonical {
 			delete(h, name)
 			h[canonical] = slices.Concat(h[canonical], values)
 			changed = true
 		}
 	}
 	return changed
+}
+
+// ourField returns the canonical name of one of our fields, and "" for another's.
+func ourField(name string) string {
+	var canonical string
+	switch len(name) { // of all names, few get further
+	case len(fieldAuthorization):
+		canonical = fieldAuthorization
+	case len(fieldCookie):
+		canonical = fieldCookie
+	case len(fieldOrganization):
+		canonical = fieldOrganization
+	}
+	if name != canonical && !strings.EqualFold(name, canonical) {
+		return ""
+	}
+	return canonical
 }
 
 // otherCookies returns the values of Cookie fields without the session key: values

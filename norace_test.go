@@ -1,0 +1,5 @@
+//go:build !race
+
+package ingressauth_test
+
+const raceEnabled = false

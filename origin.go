@@ -1,0 +1,121 @@
+package ingressauth
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+)
+
+// origin is where a credential may go (RFC 6454, section 4), in lower case.
+type origin struct {
+	scheme string // "http" or "https"
+	host   string // without the brackets of an IPv6 address
+	port   string
+	unix   bool // reached over a Unix socket, whatever its host is
+}
+
+// unixScheme marks an origin that is reached over a Unix socket.
+const unixScheme = "unix"
+
+var defaultPorts = map[string]string{"http": "80", "https": "443"}
+
+// namedOrigins are the origins that a program has named, parsed at their first use.
+type namedOrigins struct {
+	once    sync.Once
+	origins []origin
+	err     error
+}
+
+// parse parses the names once. Whatever is wrong with one is wrong with all, since
+// a program that is refused at once is mended sooner.
+func (n *namedOrigins) parse(names []string) error {
+	n.once.Do(func() {
+		if len(names) == 0 {
+			n.err = ErrNoOrigins
+		}
+		for _, name := range names {
+			o, err := parseOrigin(name)
+			if err != nil {
+				if strings.Contains(name, "@") { // then there may be a password in it
+					name = "(hidden)"
+				}
+				n.err = fmt.Errorf("origin %s: %w", shown(name), err)
+				return
+			}
+			n.origins = append(n.origins, o)
+		}
+	})
+	return n.err
+}
+
+// parseOrigin parses what the comment of Transport.Origins says.
+func parseOrigin(name string) (origin, error) {
+	u, err := url.Parse(name)
+	if err != nil || u.Host == "" || u.Hostname() == "" {
+		return origin{}, errors.New(`not an origin: write it like "https://service.example:8443"`)
+	}
+	if u.User != nil || u.Opaque != "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || strings.Contains(name, "#") {
+		return origin{}, errors.New("an origin is a scheme, a host and a port, and nothing else")
+	}
+	o := origin{scheme: u.Scheme, host: strings.ToLower(u.Hostname()), port: u.Port(), unix: u.Scheme == unixScheme}
+	for i := range len(o.host) {
+		if o.host[i] <= ' ' || o.host[i] >= 0x7F {
+			return origin{}, errors.New(`a host is written in ASCII: in letters of other scripts, as "xn--..."`)
+		}
+	}
+	switch o.scheme {
+	case "https":
+	case "http":
+		if !isLoopback(o.host) {
+			return origin{}, errors.New("plain HTTP shows the token to everyone on the way, and may be named only for localhost and loopback addresses: use https")
+		}
+	case unixScheme:
+		o.scheme = "http"
+	case "ws", "wss":
+		return origin{}, errors.New("a WebSocket begins as an HTTP request: write https for wss, and http for ws")
+	default:
+		return origin{}, errors.New("the scheme of an origin is https, http or unix")
+	}
+	o.port = cmp.Or(o.port, defaultPorts[o.scheme])
+	return o, nil
+}
+
+// isLoopback reports whether a host is this one. Names below localhost are not
+// taken for it: resolvers ask the network for them.
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}
+
+// names reports whether u is of a named origin. What is written in another way than
+// the origin, letter case and the default port aside, is not.
+func (n *namedOrigins) names(u *url.URL) bool {
+	host, port := u.Hostname(), u.Port()
+	for i := range n.origins {
+		o := &n.origins[i]
+		if u.Scheme != o.scheme || len(host) != len(o.host) || !strings.EqualFold(host, o.host) {
+			continue // of equal length, what folds to ASCII is ASCII
+		}
+		if port == o.port || port == "" && o.port == defaultPorts[o.scheme] {
+			return true
+		}
+	}
+	return false
+}
+
+// unix reports whether a named origin is reached over a Unix socket.
+func (n *namedOrigins) unix() bool {
+	for _, o := range n.origins {
+		if o.unix {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,233 @@
+package ingressauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+// Transport is an [http.RoundTripper] that attaches the current token to requests
+// to the origins that it was given, and to no others.
+//
+// A request that a server refuses, with status 401, is sent once more if another
+// token is to be had by then, and if its body can be had again: there is none, or
+// [http.Request.GetBody] is set. Nothing else is sent again.
+//
+// It may be used by many goroutines at once. Its fields must not be changed, and it
+// must not be copied, after its first use.
+type Transport struct {
+	// Source has the token. It is asked for every request, and if it is a
+	// [Renewer], for another token when a server has refused one. Nil means
+	// [Default].
+	Source Source
+
+	// Base sends the requests. Nil means [http.DefaultTransport].
+	Base http.RoundTripper
+
+	// Origins are those that get the token: scheme, host and, if it is not the
+	// scheme's own, port, as in "https://service.example:8443". Other schemes,
+	// ports and subdomains are other origins. The scheme "http" is for localhost
+	// and for loopback addresses alone. "unix://NAME" is the origin of
+	// http://NAME where Base sends everything over a Unix socket; it needs a Base.
+	// None is [ErrNoOrigins], and one that cannot be parsed an error, for every
+	// request.
+	//
+	// Requests to other origins are sent without the fields Authorization, Cookie
+	// and X-Organization-Uuid, also where the caller or a cookie jar has set them;
+	// use another client there. So are requests that were redirected, if any of
+	// the requests before them was to another origin.
+	Origins []string
+
+	origins  namedOrigins
+	renewals singleflight.Group // by the refused token's text
+	ended    atomic.Uint64      // how many renewals have
+	failed   atomic.Pointer[failedRenewal]
+}
+
+// failedRenewal is the answer to those whose token was refused while it came about.
+type failedRenewal struct {
+	refused Token
+	number  uint64 // of all renewals
+	err     error
+}
+
+const (
+	// renewTimeout bounds a renewal, which outlives the request that began it if
+	// others wait for it, too.
+	renewTimeout = 30 * time.Second
+	// maxHops bounds how far a chain of redirects is followed back. What is
+	// longer gets no credential.
+	maxHops = 100
+	// maxDrain is how much of the body of a refusal is read, in bytes, so that
+	// its connection can be used again.
+	maxDrain = 2 << 10
+)
+
+// RoundTrip sends a request; [http.RoundTripper]. To the named origins it sends a
+// copy with the credential, which [http.Response.Request] does not show. Without a
+// token it sends nothing there, and returns the source's error: [ErrNoToken], or one
+// that wraps it and gives the reason.
+func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
+	if err := t.check(request); err != nil {
+		closeBody(request)
+		return nil, err
+	}
+	if !t.trusts(request) {
+		return t.send(request, headerWithout(request.Header), request.Body)
+	}
+	began := t.ended.Load()
+	token, err := t.source().Token(request.Context())
+	if err == nil && token.IsZero() {
+		err = ErrNoToken
+	}
+	if err != nil {
+		closeBody(request)
+		return nil, fmt.Errorf("attach session token: %w", err)
+	}
+	response, err := t.send(request, token.headerWith(request.Header), request.Body)
+	if err != nil || response.StatusCode != http.StatusUnauthorized || !asksFor(response.Header, token.Scheme()) {
+		return response, err
+	}
+	renewed, err := t.renew(request.Context(), token, began)
+	if err != nil {
+		return response, nil // which says more to the caller
+	}
+	body, ok := bodyAgain(request)
+	if !ok {
+		return response, nil
+	}
+	if n := response.ContentLength; 0 < n && n <= maxDrain {
+		io.CopyN(io.Discard, response.Body, n)
+	}
+	response.Body.Close()
+	return t.send(request, renewed.headerWith(request.Header), body)
+}
+
+// check returns what is wrong with the transport or the request.
+func (t *Transport) check(request *http.Request) error {
+	if err := t.origins.parse(t.Origins); err != nil {
+		return err
+	}
+	if t.Base == nil && t.origins.unix() {
+		return errors.New("an origin is reached over a Unix socket, and Transport.Base is nil, which sends nothing over one")
+	}
+	if request.URL == nil {
+		return errors.New("the request has no URL")
+	}
+	return nil
+}
+
+// trusts reports whether a request, and every request whose redirects led to it, is
+// to a named origin.
+func (t *Transport) trusts(request *http.Request) bool {
+	for range maxHops {
+		if request == nil || request.URL == nil || !t.origins.names(request.URL) {
+			return false
+		}
+		if request.Response == nil {
+			return true
+		}
+		request = request.Response.Request
+	}
+	return false
+}
+
+// send sends a copy of the request with this header and body. Base closes the body.
+func (t *Transport) send(request *http.Request, header http.Header, body io.ReadCloser) (*http.Response, error) {
+	r := *request
+	r.Header, r.Body = header, body
+	response, err := t.base().RoundTrip(&r)
+	if response != nil {
+		response.Request = request // not the copy, which has the credential
+	}
+	return response, err
+}
+
+// renew returns another token than the refused one, for a request that was sent
+// when so many renewals had ended. Of all requests that are refused with a token at
+// the same time one asks the source.
+func (t *Transport) renew(ctx context.Context, refused Token, began uint64) (Token, error) {
+	source, ok := t.source().(Renewer)
+	result := t.renewals.DoChan(refused.Reveal(), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewTimeout)
+		defer cancel()
+		// Another request may have been here before.
+		if now, err := t.source().Token(ctx); err == nil && !now.IsZero() && !sameText(now, refused) {
+			return now, nil
+		}
+		if f := t.failed.Load(); f != nil && sameText(f.refused, refused) && f.number > began {
+			return Token{}, f.err
+		}
+		if !ok {
+			return Token{}, ErrNoToken
+		}
+		renewed, err := source.Renew(ctx, refused)
+		if err == nil && (renewed.IsZero() || sameText(renewed, refused)) {
+			err = ErrNoToken
+		}
+		number := t.ended.Add(1)
+		if err != nil {
+			t.failed.Store(&failedRenewal{refused, number, err})
+		}
+		return renewed, err
+	})
+	select {
+	case r := <-result:
+		if r.Err != nil {
+			return Token{}, r.Err
+		}
+		return r.Val.(Token), nil
+	case <-ctx.Done():
+		return Token{}, ended(ctx)
+	}
+}
+
+// CloseIdleConnections closes those of Base. [http.Client.CloseIdleConnections]
+// calls it.
+func (t *Transport) CloseIdleConnections() {
+	if b, ok := t.base().(interface{ CloseIdleConnections() }); ok {
+		b.CloseIdleConnections()
+	}
+}
+
+func (t *Transport) base() http.RoundTripper {
+	if t.Base == nil {
+		return http.DefaultTransport
+	}
+	return t.Base
+}
+
+func (t *Transport) source() Source { return sourceOr(t.Source) }
+
+// sourceOr returns s, or [Default] where that is nil.
+func sourceOr(s Source) Source {
+	if s == nil {
+		return &Default
+	}
+	return s
+}
+
+// bodyAgain returns the request's body from its beginning, and whether it can be
+// had.
+func bodyAgain(request *http.Request) (io.ReadCloser, bool) {
+	if request.Body == nil || request.Body == http.NoBody {
+		return request.Body, true
+	}
+	if request.GetBody == nil {
+		return nil, false
+	}
+	body, err := request.GetBody()
+	return body, err == nil
+}
+
+func closeBody(request *http.Request) {
+	if request.Body != nil {
+		request.Body.Close()
+	}
+}
