@@ -11,8 +11,25 @@ import (
 	"github.com/ingressauth/ingressauth"
 )
 
-// A program that sends requests asks for the token for each of them, since it may
-// have been replaced.
+// A client whose requests to one service carry the current token, also after it was
+// replaced. Requests to other services carry none.
+func ExampleTransport() {
+	client := &http.Client{Transport: &ingressauth.Transport{
+		Origins: []string{"https://service.example"}, // scheme, host, port; nowhere else
+	}}
+	response, err := client.Get("https://service.example/")
+	if errors.Is(err, ingressauth.ErrNoToken) {
+		log.Print("not in a session: ", err) // it says where it looked
+		return
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer response.Body.Close()
+}
+
+// Where a [ingressauth.Transport] does not fit, ask for the token for each request,
+// since it may have been replaced.
 func Example() {
 	ctx := context.Background()
 	request, err := http.NewRequestWithContext(ctx, "GET", "https://service.example/", nil)
@@ -21,10 +38,6 @@ func Example() {
 	}
 
 	token, err := ingressauth.Default.Token(ctx)
-	if errors.Is(err, ingressauth.ErrNoToken) {
-		log.Print("not in a session: ", err) // it says where it looked
-		return
-	}
 	if err != nil {
 		log.Fatal(err)
 	}

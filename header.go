@@ -34,18 +34,46 @@ func (t Token) SetHeader(h http.Header) {
 	}
 }
 
+// withCookies returns the one value of a Cookie field that has the session key after
+// other cookies.
+func (d *tokenData) withCookies(others []string) []string {
+	if len(others) == 0 {
+		return []string{d.value}
+	}
+	return []string{strings.Join(append(trimmedCookies(others), d.value), "; ")}
+}
+
 // headerWith returns a copy of h that carries t and no other session credential, as
-// SetHeader would have it. It shares the values of other fields with h.
-func (t Token) headerWith(h http.Header) http.Header {
-	c := make(http.Header, len(h)+2)
+// SetHeader would have it. It shares the values of other fields with h. The value
+// that carries t goes into store, which saves an allocation.
+func (t Token) headerWith(h http.Header, store *[1]string) http.Header {
+	c := maps.Clone(h) // which copies a small map whole
+	if c == nil {
+		c = make(http.Header, 2)
+	}
+	var cookies []string
 	for name, values := range h {
 		if ours := ourField(name); ours != "" {
-			values, name = slices.Concat(c[ours], values), ours
+			delete(c, name)
+			if ours == fieldCookie {
+				cookies = append(cookies, otherCookies(values)...)
+			}
 		}
-		c[name] = values
 	}
 	d := t.data()
-	d.set(c)
+	switch d.scheme {
+	case SchemeBearer:
+		store[0] = d.value
+		c[fieldAuthorization] = store[:]
+	case SchemeSessionKey:
+		cookies = d.withCookies(cookies)
+		if d.organization != "" {
+			c[fieldOrganization] = []string{d.organization}
+		}
+	}
+	if len(cookies) > 0 {
+		c[fieldCookie] = cookies
+	}
 	return c
 }
 
@@ -79,11 +107,7 @@ func (d *tokenData) set(h http.Header) (ours int) {
 		cookies = otherCookies(cookies)
 	}
 	if d.scheme == SchemeSessionKey {
-		value := d.value
-		if len(cookies) > 0 {
-			value = strings.Join(append(trimmedCookies(cookies), value), "; ")
-		}
-		cookies = []string{value}
+		cookies = d.withCookies(cookies)
 	}
 	if len(cookies) > 0 {
 		h[fieldCookie] = cookies

@@ -15,7 +15,8 @@ type origin struct {
 	scheme string // "http" or "https"
 	host   string // without the brackets of an IPv6 address
 	port   string
-	unix   bool // reached over a Unix socket, whatever its host is
+	plain  string // host and port as most URLs have them
+	unix   bool   // reached over a Unix socket, whatever its host is
 }
 
 // unixScheme marks an origin that is reached over a Unix socket.
@@ -61,7 +62,10 @@ func parseOrigin(name string) (origin, error) {
 	if u.User != nil || u.Opaque != "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || strings.Contains(name, "#") {
 		return origin{}, errors.New("an origin is a scheme, a host and a port, and nothing else")
 	}
-	o := origin{scheme: u.Scheme, host: strings.ToLower(u.Hostname()), port: u.Port(), unix: u.Scheme == unixScheme}
+	o := origin{
+		scheme: u.Scheme, host: strings.ToLower(u.Hostname()), port: u.Port(),
+		plain: strings.ToLower(u.Host), unix: u.Scheme == unixScheme,
+	}
 	for i := range len(o.host) {
 		if o.host[i] <= ' ' || o.host[i] >= 0x7F {
 			return origin{}, errors.New(`a host is written in ASCII: in letters of other scripts, as "xn--..."`)
@@ -97,6 +101,11 @@ func isLoopback(host string) bool {
 // names reports whether u is of a named origin. What is written in another way than
 // the origin, letter case and the default port aside, is not.
 func (n *namedOrigins) names(u *url.URL) bool {
+	for i := range n.origins {
+		if o := &n.origins[i]; u.Host == o.plain && u.Scheme == o.scheme {
+			return true
+		}
+	}
 	host, port := u.Hostname(), u.Port()
 	for i := range n.origins {
 		o := &n.origins[i]

@@ -79,7 +79,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if !t.trusts(request) {
-		return t.send(request, headerWithout(request.Header), request.Body)
+		return t.send(request, Token{}, request.Body)
 	}
 	began := t.ended.Load()
 	token, err := t.source().Token(request.Context())
@@ -90,7 +90,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		closeBody(request)
 		return nil, fmt.Errorf("attach session token: %w", err)
 	}
-	response, err := t.send(request, token.headerWith(request.Header), request.Body)
+	response, err := t.send(request, token, request.Body)
 	if err != nil || response.StatusCode != http.StatusUnauthorized || !asksFor(response.Header, token.Scheme()) {
 		return response, err
 	}
@@ -106,7 +106,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		io.CopyN(io.Discard, response.Body, n)
 	}
 	response.Body.Close()
-	return t.send(request, renewed.headerWith(request.Header), body)
+	return t.send(request, renewed, body)
 }
 
 // check returns what is wrong with the transport or the request.
@@ -138,11 +138,24 @@ func (t *Transport) trusts(request *http.Request) bool {
 	return false
 }
 
-// send sends a copy of the request with this header and body. Base closes the body.
-func (t *Transport) send(request *http.Request, header http.Header, body io.ReadCloser) (*http.Response, error) {
-	r := *request
-	r.Header, r.Body = header, body
-	response, err := t.base().RoundTrip(&r)
+// attempt is a request as it is sent: a copy, and room for the value of its
+// credential.
+type attempt struct {
+	http.Request
+	value [1]string
+}
+
+// send sends a copy of the request with this credential, or without any where that
+// is the zero Token, and with this body, which Base closes.
+func (t *Transport) send(request *http.Request, token Token, body io.ReadCloser) (*http.Response, error) {
+	a := &attempt{Request: *request}
+	a.Body = body
+	if token.IsZero() {
+		a.Header = headerWithout(request.Header)
+	} else {
+		a.Header = token.headerWith(request.Header, &a.value)
+	}
+	response, err := t.base().RoundTrip(&a.Request)
 	if response != nil {
 		response.Request = request // not the copy, which has the credential
 	}

@@ -11,7 +11,7 @@ func TestCases(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range cases {
+	for _, c := range append(cases, sending()...) {
 		if err := c.setup(); err != nil {
 			t.Fatal(err)
 		}

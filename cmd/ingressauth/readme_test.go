@@ -35,9 +35,13 @@ func TestReadmeGo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	examples, err := os.ReadFile("../../example_test.go")
-	if err != nil {
-		t.Fatal(err)
+	var examples []byte
+	for _, dir := range []string{".", "control", "internal/interop"} {
+		b, err := os.ReadFile("../../" + dir + "/example_test.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		examples = append(examples, b...)
 	}
 	unindented := func(s string) string {
 		var lines []string
@@ -50,7 +54,7 @@ func TestReadmeGo(t *testing.T) {
 	for _, rest := range programs {
 		program, _, _ := strings.Cut(rest, "```\n")
 		if !strings.Contains(unindented(string(examples)), unindented(program)) {
-			t.Errorf("example_test.go lacks this program of README.md:\n%s", program)
+			t.Errorf("no example_test.go has this program of README.md:\n%s", program)
 		}
 	}
 	if len(programs) == 0 {
