@@ -1,9 +1,12 @@
 // Package ingressauth finds the session token of a program that runs inside an
-// agent's session, keeps finding it when it is replaced, and makes request headers
-// of it. ("Ingress" here means how a session gets into a service; Kubernetes Ingress
+// agent's session, keeps finding it when it is replaced, and sends it with requests
+// to the services that were named, and to no others. ("Ingress" here means how a session gets into a service; Kubernetes Ingress
 // objects are something else.)
 //
-// Most programs need one call, for each request:
+// Most programs need a [Transport] for their HTTP client, and WebSocket clients take
+// that client; those that use gRPC need [RPCCredentials]. A program whose parent
+// replaces the token by lines on its standard input reads them through package
+// control. Others make one call for each request:
 //
 //	header, err := ingressauth.Default.Header(ctx)
 //
