@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"regexp"
@@ -15,6 +17,62 @@ import (
 	"time"
 	"unicode/utf8"
 )
+
+// FuzzOrigin holds origins to what makes them safe, and to what they are origins of.
+func FuzzOrigin(f *testing.F) {
+	for _, s := range []string{
+		"https://service.example", "https://Service.Example:8443/", "http://localhost", "http://127.0.0.1:80", "http://[::1]",
+		"http://LOCALHOST", "unix://daemon", "https://user@host", "https://[fe80::1%25lo]", "https://host:", "http://127.0.0.1.example",
+	} {
+		f.Add(s, s+"/path")
+	}
+	f.Fuzz(func(t *testing.T, name, target string) {
+		o, err := parseOrigin(name)
+		if err != nil {
+			return
+		}
+		if o.scheme == "http" && !o.unix && o.host != "localhost" && !net.ParseIP(o.host).IsLoopback() {
+			t.Errorf("%q is plain HTTP to %q", name, o.host)
+		}
+		n := namedOrigins{origins: []origin{o}}
+		u, err := url.Parse(target)
+		if err != nil || n.of(u) == nil {
+			return
+		}
+		port := u.Port()
+		if port == "" {
+			port = defaultPorts[u.Scheme]
+		}
+		if u.Scheme != o.scheme || strings.ToLower(u.Hostname()) != o.host || port != o.port || strings.HasPrefix(u.Opaque, "//") {
+			t.Errorf("%q is taken for %q", target, name)
+		}
+	})
+}
+
+// FuzzChallenges reads what servers send, which may be anything. A challenge of our
+// own scheme beside it is seen.
+func FuzzChallenges(f *testing.F) {
+	for _, s := range []string{"", "Bearer", `Basic realm="a, \"b", charset=UTF-8, Bearer`, "Negotiate YWJj==", `"`, `\`, ",,", "= =", "Basic realm = x"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		n := 0
+		for scheme := range challenges(value) {
+			if n++; scheme != "" && strings.ContainsAny(scheme, " \t=") {
+				t.Errorf("%q has the scheme %q", value, scheme)
+			}
+		}
+		if n > len(value) {
+			t.Errorf("%q has %d challenges", value, n)
+		}
+		if !asksFor(http.Header{"Www-Authenticate": {value, "bearer"}}, SchemeBearer) {
+			t.Errorf("a challenge after %q is not seen", value)
+		}
+		if asksFor(http.Header{"Www-Authenticate": {value, "Basic"}}, SchemeSessionKey) {
+			t.Errorf("%q and a challenge ask for a session key", value)
+		}
+	})
+}
 
 func FuzzTrimSpace(f *testing.F) {
 	for _, s := range []string{"", " \t\v\f\n\r\u2028\u2029\uFEFF\u00a0\u3000x y\u1680 ", "\u0085x\u200b", "\xff \xfe"} {

@@ -98,12 +98,17 @@ func isLoopback(host string) bool {
 	return err == nil && a.IsLoopback()
 }
 
-// names reports whether u is of a named origin. What is written in another way than
-// the origin, letter case and the default port aside, is not.
-func (n *namedOrigins) names(u *url.URL) bool {
+// of returns the named origin that u is of, or nil. What is written in another way
+// than the origin, letter case and the default port aside, is not of it. For plain
+// HTTP letter case counts, too: [http.ProxyFromEnvironment] sends LOCALHOST, but not
+// localhost, to a proxy.
+func (n *namedOrigins) of(u *url.URL) *origin {
+	if strings.HasPrefix(u.Opaque, "//") { // which is sent as another host
+		return nil
+	}
 	for i := range n.origins {
 		if o := &n.origins[i]; u.Host == o.plain && u.Scheme == o.scheme {
-			return true
+			return o
 		}
 	}
 	host, port := u.Hostname(), u.Port()
@@ -112,15 +117,18 @@ func (n *namedOrigins) names(u *url.URL) bool {
 		if u.Scheme != o.scheme || len(host) != len(o.host) || !strings.EqualFold(host, o.host) {
 			continue // of equal length, what folds to ASCII is ASCII
 		}
+		if o.scheme == "http" && !o.unix && host != o.host {
+			continue
+		}
 		if port == o.port || port == "" && o.port == defaultPorts[o.scheme] {
-			return true
+			return o
 		}
 	}
-	return false
+	return nil
 }
 
-// unix reports whether a named origin is reached over a Unix socket.
-func (n *namedOrigins) unix() bool {
+// anyUnix reports whether a named origin is reached over a Unix socket.
+func (n *namedOrigins) anyUnix() bool {
 	for _, o := range n.origins {
 		if o.unix {
 			return true

@@ -48,7 +48,7 @@ type Resolver struct {
 	// RenewWait is how long Renew waits for a token to come where there is none but
 	// the refused one: for an update, of which it learns at once, or for the file.
 	// A server can know of a rotation before this process does. Zero, or less,
-	// means that Renew does not wait.
+	// means that Renew does not wait. A [Transport] waits for 30 seconds at most.
 	RenewWait time.Duration
 
 	// Now is the clock: for expiry, and for how long things stand unchanged. Nil

@@ -38,7 +38,7 @@ func (c *RPCCredentials) GetRequestMetadata(ctx context.Context, uri ...string) 
 		return nil, err
 	}
 	for _, s := range uri {
-		if u, err := url.Parse(s); err != nil || !c.origins.names(u) {
+		if u, err := url.Parse(s); err != nil || c.origins.of(u) == nil {
 			return nil, errors.New("the call is to a server that is not among RPCCredentials.Origins")
 		}
 	}

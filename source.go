@@ -22,7 +22,8 @@ type Renewer interface {
 	Source
 	// Renew says that a server refused this token, and returns another one. It
 	// returns [ErrNoToken], or an error that wraps it, where there is none but
-	// the refused one. Otherwise it is as Token.
+	// the refused one. Otherwise it is as Token, which from then on returns that
+	// one, too, or a newer one.
 	Renew(ctx context.Context, refused Token) (Token, error)
 }
 

@@ -36,7 +36,8 @@ const (
 // value: copy it, compare it with ==, use it as a map key. The zero Token is no
 // token.
 //
-// Its text is shown by [Token.Reveal] alone and sent by [Token.SetHeader] alone.
+// Its text is shown by [Token.Reveal] alone, and sent by [Token.SetHeader] and what
+// does the same, [Transport] and [RPCCredentials], alone.
 // Packages fmt, log/slog and encoding/... show the scheme and the fingerprint of a
 // Token, and at most that of one in a field of another value. Debuggers, and
 // packages that walk memory by reflection, can see everything.

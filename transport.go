@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -27,7 +28,9 @@ type Transport struct {
 	// [Default].
 	Source Source
 
-	// Base sends the requests. Nil means [http.DefaultTransport].
+	// Base sends the requests, and sees the token. It must not follow redirects,
+	// and must not send plain HTTP to localhost by way of a proxy; where Transport
+	// can tell that it does, the request fails. Nil means [http.DefaultTransport].
 	Base http.RoundTripper
 
 	// Origins are those that get the token: scheme, host and, if it is not the
@@ -47,13 +50,15 @@ type Transport struct {
 	origins  namedOrigins
 	renewals singleflight.Group // by the refused token's text
 	ended    atomic.Uint64      // how many renewals have
-	failed   atomic.Pointer[failedRenewal]
+	last     atomic.Pointer[renewal]
 }
 
-// failedRenewal is the answer to those whose token was refused while it came about.
-type failedRenewal struct {
+// renewal is what a source answered to a refusal, and answers all whose token was
+// refused while that came about.
+type renewal struct {
 	refused Token
 	number  uint64 // of all renewals
+	token   Token
 	err     error
 }
 
@@ -64,9 +69,10 @@ const (
 	// maxHops bounds how far a chain of redirects is followed back. What is
 	// longer gets no credential.
 	maxHops = 100
-	// maxDrain is how much of the body of a refusal is read, in bytes, so that
-	// its connection can be used again.
-	maxDrain = 2 << 10
+	// maxDrain is how much of the body of a refusal is read, in bytes, and
+	// drainTime for how long, so that its connection can be used again.
+	maxDrain  = 2 << 10
+	drainTime = 50 * time.Millisecond
 )
 
 // RoundTrip sends a request; [http.RoundTripper]. To the named origins it sends a
@@ -102,10 +108,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if !ok {
 		return response, nil
 	}
-	if n := response.ContentLength; 0 < n && n <= maxDrain {
-		io.CopyN(io.Discard, response.Body, n)
-	}
-	response.Body.Close()
+	drain(response)
 	return t.send(request, renewed, body)
 }
 
@@ -114,20 +117,33 @@ func (t *Transport) check(request *http.Request) error {
 	if err := t.origins.parse(t.Origins); err != nil {
 		return err
 	}
-	if t.Base == nil && t.origins.unix() {
+	if t.Base == nil && t.origins.anyUnix() {
 		return errors.New("an origin is reached over a Unix socket, and Transport.Base is nil, which sends nothing over one")
 	}
 	if request.URL == nil {
 		return errors.New("the request has no URL")
 	}
+	if o := t.origins.of(request.URL); o != nil && o.scheme == "http" && !o.unix && t.proxies(request) {
+		return errors.New("plain HTTP to an origin that gets the token, and Transport.Base has a proxy for it, which would see it: take it out of the proxy's hosts")
+	}
 	return nil
+}
+
+// proxies reports whether Base is known to send a request by way of a proxy.
+func (t *Transport) proxies(request *http.Request) bool {
+	b, ok := t.base().(*http.Transport)
+	if !ok || b.Proxy == nil {
+		return false
+	}
+	proxy, err := b.Proxy(request)
+	return proxy != nil || err != nil
 }
 
 // trusts reports whether a request, and every request whose redirects led to it, is
 // to a named origin.
 func (t *Transport) trusts(request *http.Request) bool {
 	for range maxHops {
-		if request == nil || request.URL == nil || !t.origins.names(request.URL) {
+		if request == nil || request.URL == nil || t.origins.of(request.URL) == nil {
 			return false
 		}
 		if request.Response == nil {
@@ -151,54 +167,77 @@ func (t *Transport) send(request *http.Request, token Token, body io.ReadCloser)
 	a := &attempt{Request: *request}
 	a.Body = body
 	if token.IsZero() {
-		a.Header = headerWithout(request.Header)
+		a.Header, a.Trailer = headerWithout(request.Header), headerWithout(request.Trailer)
 	} else {
 		a.Header = token.headerWith(request.Header, &a.value)
 	}
 	response, err := t.base().RoundTrip(&a.Request)
-	if response != nil {
-		response.Request = request // not the copy, which has the credential
+	switch {
+	case err != nil:
+		return nil, err
+	case response == nil:
+		return nil, errors.New("Transport.Base returned neither a response nor an error")
+	case response.Body == nil:
+		response.Body = http.NoBody
 	}
-	return response, err
+	if r := response.Request; r != nil && r.Response != request.Response {
+		response.Body.Close()
+		return nil, errors.New("Transport.Base has followed a redirect, by which a credential can get anywhere: leave that to the http.Client above")
+	}
+	response.Request = request // not the copy, which has the credential
+	return response, nil
+}
+
+// drain reads and closes the body of a refusal.
+func drain(response *http.Response) {
+	if n := response.ContentLength; 0 < n && n <= maxDrain {
+		timer := time.AfterFunc(drainTime, func() { response.Body.Close() })
+		io.CopyN(io.Discard, response.Body, n)
+		timer.Stop()
+	}
+	response.Body.Close()
 }
 
 // renew returns another token than the refused one, for a request that was sent
 // when so many renewals had ended. Of all requests that are refused with a token at
 // the same time one asks the source.
 func (t *Transport) renew(ctx context.Context, refused Token, began uint64) (Token, error) {
-	source, ok := t.source().(Renewer)
-	result := t.renewals.DoChan(refused.Reveal(), func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewTimeout)
-		defer cancel()
-		// Another request may have been here before.
-		if now, err := t.source().Token(ctx); err == nil && !now.IsZero() && !sameText(now, refused) {
-			return now, nil
+	for {
+		result := t.renewals.DoChan(refused.Reveal(), func() (any, error) {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewTimeout)
+			defer cancel()
+			return t.ask(ctx, refused, began), nil
+		})
+		select {
+		case r := <-result:
+			// Who began the flight may have had an answer that is older than this
+			// request. Then the next flight brings another.
+			if r := r.Val.(*renewal); r.number > began {
+				return r.token, r.err
+			}
+		case <-ctx.Done():
+			return Token{}, ended(ctx)
 		}
-		if f := t.failed.Load(); f != nil && sameText(f.refused, refused) && f.number > began {
-			return Token{}, f.err
-		}
-		if !ok {
-			return Token{}, ErrNoToken
-		}
-		renewed, err := source.Renew(ctx, refused)
-		if err == nil && (renewed.IsZero() || sameText(renewed, refused)) {
-			err = ErrNoToken
-		}
-		number := t.ended.Add(1)
-		if err != nil {
-			t.failed.Store(&failedRenewal{refused, number, err})
-		}
-		return renewed, err
-	})
-	select {
-	case r := <-result:
-		if r.Err != nil {
-			return Token{}, r.Err
-		}
-		return r.Val.(Token), nil
-	case <-ctx.Done():
-		return Token{}, ended(ctx)
 	}
+}
+
+// ask asks the source for another token, unless the answer is known.
+func (t *Transport) ask(ctx context.Context, refused Token, began uint64) *renewal {
+	if now, err := t.source().Token(ctx); err == nil && !now.IsZero() && !sameText(now, refused) {
+		return &renewal{number: math.MaxUint64, token: now} // it has another already
+	}
+	if last := t.last.Load(); last != nil && sameText(last.refused, refused) && last.number > began {
+		return last
+	}
+	r := &renewal{refused: refused, err: ErrNoToken}
+	if source, ok := t.source().(Renewer); ok {
+		if r.token, r.err = source.Renew(ctx, refused); r.err == nil && (r.token.IsZero() || sameText(r.token, refused)) {
+			r.err = ErrNoToken
+		}
+	}
+	r.number = t.ended.Add(1)
+	t.last.Store(r)
+	return r
 }
 
 // CloseIdleConnections closes those of Base. [http.Client.CloseIdleConnections]

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -71,7 +72,7 @@ func TestTransportOrigins(t *testing.T) {
 				"https://service.example.evil.example", "https://service.example@evil.example", "https://service.example.",
 				"https://evil.example/service.example", "https://ſervice.example", "ftp://service.example", "https://service.example:0443"}},
 		{"https://Service.Example:8443/", []string{"https://service.example:8443"}, []string{"https://service.example", "http://service.example:8443"}},
-		{"http://localhost", []string{"http://localhost/", "http://localhost:80"}, []string{"https://localhost", "http://localhost:81", "http://a.localhost", "http://127.0.0.1"}},
+		{"http://localhost", []string{"http://localhost/", "http://localhost:80"}, []string{"https://localhost", "http://localhost:81", "http://a.localhost", "http://127.0.0.1", "http://LOCALHOST", "http://localhost@evil.example"}},
 		{"http://127.8.0.1:8080", []string{"http://127.8.0.1:8080"}, []string{"http://127.0.0.1:8080"}},
 		{"http://[::1]:8080", []string{"http://[::1]:8080"}, []string{"http://[::2]:8080", "http://[::1]"}},
 		{"unix://daemon", []string{"http://daemon/", "http://daemon:80"}, []string{"https://daemon", "http://other", "unix://daemon"}},
@@ -130,6 +131,10 @@ func TestTransportRefuses(t *testing.T) {
 	}{
 		{"no origins", good, nil, base, ingressauth.ErrNoOrigins, ""},
 		{"plain HTTP", good, []string{"http://service.example"}, base, nil, "use https"},
+		{"a private address", good, []string{"http://10.0.0.1"}, base, nil, "use https"},
+		{"any address", good, []string{"http://0.0.0.0"}, base, nil, "use https"},
+		{"any address, IPv6", good, []string{"http://[::]"}, base, nil, "use https"},
+		{"below localhost", good, []string{"http://a.localhost"}, base, nil, "use https"},
 		{"one of two is bad", good, []string{service, "http://127.0.0.1.example"}, base, nil, "use https"},
 		{"a path", good, []string{service + "/api"}, base, nil, "nothing else"},
 		{"a query", good, []string{service + "?"}, base, nil, "nothing else"},
@@ -241,16 +246,19 @@ func TestTransportRedirects(t *testing.T) {
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
-// TestTransportDoubtsBrokenChains has requests that do not say where they come from.
-func TestTransportDoubtsBrokenChains(t *testing.T) {
+// TestTransportDoubts has requests that do not say where they come from, or go
+// elsewhere than they seem to.
+func TestTransportDoubts(t *testing.T) {
 	loop := &http.Request{URL: &url.URL{Scheme: "https", Host: "service.example"}, Header: http.Header{}}
 	loop.Response = &http.Response{Request: loop}
 	unknown := &http.Request{URL: loop.URL, Header: http.Header{}, Response: &http.Response{}}
-	for _, request := range []*http.Request{loop, unknown} {
+	opaque := &http.Request{URL: &url.URL{Scheme: "https", Host: "service.example", Opaque: "//evil.example/"}, Header: http.Header{"cookie": {"own=1"}}}
+	other := &http.Request{URL: &url.URL{Scheme: "https", Host: "other.example"}, Header: http.Header{"x-organization-uuid": {"own"}}, Trailer: http.Header{"Authorization": nil}}
+	for _, request := range []*http.Request{loop, unknown, opaque, other} {
 		tr := &ingressauth.Transport{
 			Source: ingressauth.Static(newToken(t, "made-up", "")), Origins: []string{"https://service.example"},
 			Base: roundTripper(func(r *http.Request) (*http.Response, error) {
-				if got := credentials(r.Header); len(got) > 0 {
+				if got := credentials(r.Header); len(got) > 0 || len(r.Trailer) > 0 {
 					t.Errorf("got %v", got)
 				}
 				return answer(r, 200), nil
@@ -278,16 +286,19 @@ func TestTransportLeavesTheRequest(t *testing.T) {
 				Source: ingressauth.Static(token), Origins: []string{"https://service.example"},
 				Base: roundTripper(func(r *http.Request) (*http.Response, error) {
 					if r.URL.Host == "service.example" {
-						h := http.Header{"Accept": {"a"}}
-						for _, c := range []string{"a=1; b=2", "c=3"} {
-							h.Add("Cookie", c)
-						}
+						h := http.Header{"Cookie": {"a=1; b=2; c=3"}}
 						token.SetHeader(h)
-						got, want := strings.Join(r.Header["Cookie"], "; "), strings.Join(h["Cookie"], "; ")
-						if r.Header.Get("Authorization") != h.Get("Authorization") || len(got) != len(want) {
+						pairs := func(h http.Header) []string {
+							return slices.Sorted(strings.SplitSeq(strings.Join(h["Cookie"], "; "), "; "))
+						}
+						if got, want := pairs(r.Header), pairs(h); r.Header.Get("Authorization") != h.Get("Authorization") || !slices.Equal(got, want) {
 							t.Errorf("sent %v, want %v", r.Header, h)
 						}
 					}
+					for name, values := range r.Header { // as a base may not, but some do
+						r.Header[name] = append(values, "base's")
+					}
+					r.Header.Set("Base", "base's")
 					return answer(r, 200), nil
 				}),
 			}
@@ -495,7 +506,7 @@ func TestTransportRenewsOnce(t *testing.T) {
 // TestTransportGivesUpAlone has the request that began a renewal give up: it gets
 // the refusal, and the others what the renewal brings.
 func TestTransportGivesUpAlone(t *testing.T) {
-	answered := make(chan struct{})
+	answered, refused := make(chan struct{}), make(chan struct{}, 2)
 	source := &renewer{Source: ingressauth.Static(newToken(t, "a", ""))}
 	begun := make(chan struct{}, 1)
 	source.renew = func(ctx context.Context, _ ingressauth.Token) (ingressauth.Token, error) {
@@ -512,6 +523,7 @@ func TestTransportGivesUpAlone(t *testing.T) {
 			if r.Header.Get("Authorization") == "Bearer b" {
 				return answer(r, 200), nil
 			}
+			refused <- struct{}{}
 			return answer(r, 401), nil
 		})}
 	get := func(ctx context.Context) int {
@@ -528,6 +540,9 @@ func TestTransportGivesUpAlone(t *testing.T) {
 	go func() { first <- get(ctx) }()
 	<-begun
 	go func() { second <- get(t.Context()) }()
+	<-refused
+	<-refused
+	time.Sleep(5 * time.Millisecond) // so that the second waits; if not, it has a renewal of its own
 	cancel()
 	if status := <-first; status != 401 {
 		t.Errorf("who gave up got %d", status)
@@ -535,6 +550,126 @@ func TestTransportGivesUpAlone(t *testing.T) {
 	close(answered)
 	if status := <-second; status != 200 {
 		t.Errorf("who waited got %d", status)
+	}
+}
+
+// TestTransportRemembersRenewals has a source whose Token is behind its Renew, and
+// requests that were under way with the refused token.
+func TestTransportRemembersRenewals(t *testing.T) {
+	source := &renewer{Source: ingressauth.Static(newToken(t, "a", ""))}
+	source.renew = func(context.Context, ingressauth.Token) (ingressauth.Token, error) { return newToken(t, "b", ""), nil }
+	late := make(chan struct{})
+	tr := &ingressauth.Transport{Source: source, Origins: []string{"https://service.example"},
+		Base: roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.Header.Get("Authorization") == "Bearer b" {
+				return answer(r, 200), nil
+			}
+			if r.URL.Path == "/late" {
+				late <- struct{}{}
+				<-late
+			}
+			return answer(r, 401), nil
+		})}
+	get := func(path string) {
+		request, _ := http.NewRequest("GET", "https://service.example/"+path, nil)
+		if response, err := tr.RoundTrip(request); err != nil || response.StatusCode != 200 {
+			t.Errorf("%v, %v", response, err)
+		}
+	}
+	done := make(chan struct{})
+	go func() { get("late"); close(done) }()
+	<-late
+	get("")
+	late <- struct{}{}
+	<-done
+	if n := source.renewals.Load(); n != 1 {
+		t.Errorf("%d renewals", n)
+	}
+}
+
+// TestTransportBases has bases that do what they must not.
+func TestTransportBases(t *testing.T) {
+	var elsewhere atomic.Int64 // requests that got where they should not
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { elsewhere.Add(1) }))
+	defer other.Close()
+	proxy, err := url.Parse(other.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	redirecting := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusFound))
+	defer redirecting.Close()
+	follower := &http.Client{}
+	defer follower.CloseIdleConnections()
+	for _, tt := range []struct {
+		name, target string
+		base         http.RoundTripper
+		elsewhere    int64
+		says         string
+	}{
+		{"a proxy sees plain HTTP", "http://localhost:9", &http.Transport{Proxy: http.ProxyURL(proxy)}, 0, "proxy"},
+		{"redirects are followed", redirecting.URL, roundTripper(func(r *http.Request) (*http.Response, error) { return follower.Do(r) }), 1, "followed"},
+		{"nothing is returned", "https://service.example", roundTripper(func(*http.Request) (*http.Response, error) { return nil, nil }), 0, "neither"},
+	} {
+		elsewhere.Store(0)
+		tr := &ingressauth.Transport{Source: ingressauth.Static(newToken(t, "made-up", "")), Origins: []string{tt.target}, Base: tt.base}
+		request, err := http.NewRequest("GET", tt.target, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tr.RoundTrip(request); err == nil || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "made-up") {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		if n := elsewhere.Load(); n != tt.elsewhere {
+			t.Errorf("%s: %d requests got elsewhere", tt.name, n)
+		}
+	}
+	tr := &ingressauth.Transport{Source: ingressauth.Static(newToken(t, "made-up", "")), Origins: []string{"https://service.example"},
+		Base: roundTripper(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 401, Request: r}, nil
+		})}
+	request, _ := http.NewRequest("GET", "https://service.example", nil)
+	if response, err := tr.RoundTrip(request); err != nil || response.Body == nil {
+		t.Errorf("a refusal without a body: %v, %v", response, err)
+	}
+}
+
+// TestTransportDrains has a real server whose refusals end, and use one connection
+// with what follows, or do not end, and delay nothing for long.
+func TestTransportDrains(t *testing.T) {
+	for _, ends := range []bool{true, false} {
+		var connections atomic.Int64
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Authorization") == "Bearer b" {
+				return
+			}
+			w.Header().Set("Content-Length", "7")
+			w.WriteHeader(http.StatusUnauthorized)
+			if ends {
+				io.WriteString(w, "refused")
+				return
+			}
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		}))
+		server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+			if s == http.StateNew {
+				connections.Add(1)
+			}
+		}
+		server.Start()
+		source := &renewer{Source: ingressauth.Static(newToken(t, "a", ""))}
+		source.renew = func(context.Context, ingressauth.Token) (ingressauth.Token, error) { return newToken(t, "b", ""), nil }
+		client := &http.Client{Transport: &ingressauth.Transport{Source: source, Origins: []string{server.URL}, Base: &http.Transport{}}, Timeout: 20 * time.Second}
+		response, err := client.Get(server.URL)
+		if err != nil || response.StatusCode != http.StatusOK {
+			t.Fatalf("ends %v: %v, %v", ends, response, err)
+		}
+		response.Body.Close()
+		if n := connections.Load(); ends && n != 1 {
+			t.Errorf("%d connections", n)
+		}
+		client.CloseIdleConnections()
+		server.Close()
 	}
 }
 

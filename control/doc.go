@@ -18,10 +18,12 @@
 // none of it is applied, if
 //
 //   - it is not JSON, not UTF-8, or goes on after the object;
+//   - a value that may be set holds U+FFFD, which half a surrogate pair becomes;
 //   - it has "type" or "variables" twice, or a variable, or lacks "variables";
 //   - "variables" is not an object of strings, null included;
-//   - a value is none that its variable can have: a token that no header can carry,
-//     say, or a NUL. [ingressauth.Resolver.UpdateVariables] has the conditions.
+//   - a value that may be set is none that its variable can have: a token that no
+//     header can carry, say, or a NUL. [ingressauth.Resolver.UpdateVariables] has the
+//     conditions.
 //
 // Every other line is the program's own, be it JSON, text or bytes, NUL included.
 package control

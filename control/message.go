@@ -26,7 +26,7 @@ type member struct {
 // Reasons why a message is malformed. They show nothing of it.
 var (
 	errSyntax    = errors.New("it is not JSON")
-	errUTF8      = errors.New("it is not UTF-8")
+	errUTF8      = errors.New("it is not UTF-8, or a value holds U+FFFD, which stands for what is not Unicode")
 	errTrailing  = errors.New("something follows the object")
 	errTwice     = errors.New("a member stands twice")
 	errVariables = errors.New(`"variables" is missing, or not an object of strings`)
@@ -39,6 +39,7 @@ func parse(line []byte) (m message, ours bool, err error) {
 		return message{}, false, nil // most lines
 	}
 	p := parser{Decoder: json.NewDecoder(bytes.NewReader(line))}
+	p.UseNumber() // of any size
 	switch err := p.object(); {
 	case !p.ours:
 		return message{}, false, nil
@@ -172,7 +173,7 @@ func (p *parser) skip(first json.Token) error {
 }
 
 // without returns the message's line less some of its variables. All else in it
-// stays as it is.
+// stays as it is, but for white space between variables.
 func (m message) without(line []byte, some func(name string) bool) []byte {
 	var kept []string
 	for _, v := range m.members {

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/ingressauth/ingressauth"
 )
@@ -61,7 +63,7 @@ type Reader struct {
 const chunkSize = 32 << 10
 
 // Read reads up to len(p) bytes that are the program's own. After an error, the end
-// of the input included, it may be called again.
+// of the input included, it may be called again. Each but a timeout ends a line.
 func (r *Reader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -101,8 +103,11 @@ func (r *Reader) fill() (int, error) {
 	for b := r.chunk[:n]; len(b) > 0; {
 		b = b[r.take(b):]
 	}
-	if errors.Is(err, io.EOF) && len(r.held) > 0 {
-		r.judge()
+	if timeout := (interface{ Timeout() bool })(nil); err != nil && !(errors.As(err, &timeout) && timeout.Timeout()) {
+		if len(r.held) > 0 {
+			r.judge()
+		}
+		r.passing = false
 	}
 	return n, err
 }
@@ -151,6 +156,11 @@ func (r *Reader) judge() {
 	}
 	allowed := maps.Clone(m.values)
 	maps.DeleteFunc(allowed, func(name, _ string) bool { return !r.allows(name) })
+	for _, value := range allowed {
+		if err == nil && strings.ContainsRune(value, utf8.RuneError) {
+			err = errUTF8
+		}
+	}
 	if err == nil && len(allowed) > 0 {
 		err = r.resolver().UpdateVariables(allowed)
 	}
@@ -162,7 +172,9 @@ func (r *Reader) judge() {
 		log.Error("a malformed "+updateType+" message on the standard input was not applied", "err", err)
 		return
 	}
-	log.Debug("environment variables updated by a message on the standard input", "names", slices.Sorted(maps.Keys(allowed)))
+	if len(allowed) > 0 {
+		log.Debug("environment variables updated by a message on the standard input", "names", slices.Sorted(maps.Keys(allowed)))
+	}
 	switch {
 	case len(allowed) == 0 && len(m.values) > 0:
 		r.pass(r.held)

@@ -80,6 +80,10 @@ func TestReader(t *testing.T) {
 		{"no variables in it", update() + "\n", "", "", false},
 		{"a line break after the token", update(token, `new`)[:0] + `{"type":"update_environment_variables","variables":{"` + token + `":"new\r\n"}}` + "\n", "", "new", false},
 		{"deep", `{"deep":` + deep + `,"type":"update_environment_variables","variables":{"` + token + `":"new"}}` + "\n", "", "new", false},
+		{"a number of any size", `{"n":[1e400],"type":"update_environment_variables","variables":{"` + token + `":"new"}}` + "\n", "", "new", false},
+		{"a NUL in another's value", `{"type":"update_environment_variables","variables":{"A":"\u0000","` + token + `":"new"}}` + "\n",
+			`{"type":"update_environment_variables","variables":{"A":"\u0000"}}` + "\n", "new", false},
+		{"half a surrogate pair", `{"type":"update_environment_variables","variables":{"` + token + `":"a\ud800b"}}` + "\n", "", "", true},
 		{"another member twice", `{"a":1,"a":2,"type":"update_environment_variables","variables":{"` + token + `":"new"}}` + "\n", "", "new", false},
 		{"1 MiB", exact(1<<20) + "\n", "", "new", false},
 
@@ -134,7 +138,7 @@ func TestReader(t *testing.T) {
 				"at once":            strings.NewReader(tt.in),
 				"with the end":       iotest.DataErrReader(strings.NewReader(tt.in)),
 				"in pieces":          &pieces{strings.NewReader(tt.in)},
-				"with pauses":        iotest.TimeoutReader(strings.NewReader(tt.in)),
+				"with pauses":        &pausing{r: strings.NewReader(tt.in)},
 				"observed":           strings.NewReader(tt.in),
 				"observed in pieces": &pieces{strings.NewReader(tt.in)},
 			} {
@@ -168,6 +172,19 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return p.r.Read(b[:min(len(b), rand.IntN(1+rand.IntN(40_000)))])
 }
 
+// pausing gives 4 KiB at a time, and times out between.
+type pausing struct {
+	r     io.Reader
+	pause bool
+}
+
+func (p *pausing) Read(b []byte) (int, error) {
+	if p.pause = !p.pause; p.pause {
+		return 0, &os.PathError{Op: "read", Err: os.ErrDeadlineExceeded}
+	}
+	return p.r.Read(b[:min(len(b), 4<<10)])
+}
+
 // readAll reads on after errors that are not the end.
 func readAll(t testing.TB, r io.Reader) string {
 	t.Helper()
@@ -178,7 +195,7 @@ func readAll(t testing.TB, r io.Reader) string {
 		if err == nil {
 			return string(all)
 		}
-		if !errors.Is(err, iotest.ErrTimeout) {
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatal(err)
 		}
 	}
@@ -266,10 +283,27 @@ func TestReaderErrors(t *testing.T) {
 	r, _ := resolver(t)
 	message := update(tokenVariable, "new") + "\n"
 	failure := errors.New("made up")
-	in := io.MultiReader(strings.NewReader("a"+"\n"+message[:20]), iotest.ErrReader(failure))
-	reader := &control.Reader{In: in, Resolver: r}
-	if b, err := io.ReadAll(reader); string(b) != "a\n" || err != failure {
+	const partial = "a\n{\"b\": "
+	reader := &control.Reader{In: io.MultiReader(strings.NewReader(partial), iotest.ErrReader(failure)), Resolver: r}
+	if b, err := io.ReadAll(reader); string(b) != partial || err != failure {
 		t.Errorf("%q, %v", b, err)
+	}
+	// A terminal goes on after its end, and begins a line then.
+	for _, before := range []string{"abc", message[:len(message)/2]} {
+		os.Unsetenv(tokenVariable)
+		parts := []string{before, message}
+		reader = &control.Reader{Resolver: r, In: readerFunc(func(p []byte) (int, error) {
+			if len(parts[0]) == 0 {
+				parts = parts[1:]
+				return 0, io.EOF
+			}
+			n := copy(p, parts[0])
+			parts[0] = parts[0][n:]
+			return n, nil
+		})}
+		if got := readAll(t, reader) + readAll(t, reader); strings.Contains(got, "type") || os.Getenv(tokenVariable) != "new" {
+			t.Errorf("%q and the end, then a message: %q, and the token is %q", before, got, os.Getenv(tokenVariable))
+		}
 	}
 	if n, err := reader.Read(nil); n != 0 || err != nil {
 		t.Errorf("nothing was asked for: %d, %v", n, err)

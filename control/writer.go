@@ -110,8 +110,8 @@ func (w *Writer) send(s *sending) error {
 	waitsFor := "another write"
 	select {
 	case w.slot <- struct{}{}:
-		if !w.within {
-			w.sendQueue()
+		if !w.within && w.take(s) {
+			s.done <- w.writeLine(s.ctx, s.line)
 		}
 		waitsFor = "the end of a line that was begun"
 		<-w.slot
@@ -124,30 +124,40 @@ func (w *Writer) send(s *sending) error {
 		return err
 	case <-s.ctx.Done():
 	}
-	w.lock.Lock()
-	n := len(w.queue)
-	w.queue = slices.DeleteFunc(w.queue, func(o *sending) bool { return o == s })
-	taken := len(w.queue) == n
-	w.lock.Unlock()
-	if taken { // somebody is just writing it, under our context
+	if !w.take(s) { // somebody is just writing it, under our context
 		return <-s.done
 	}
 	return fmt.Errorf("wait for %s: %w", waitsFor, s.ctx.Err())
 }
 
-// sendQueue writes the messages that wait. It is called in the slot, between lines.
-func (w *Writer) sendQueue() {
-	for {
-		w.lock.Lock()
-		if len(w.queue) == 0 {
-			w.lock.Unlock()
-			return
-		}
-		s := w.queue[0]
-		w.queue = slices.Delete(w.queue, 0, 1)
-		w.lock.Unlock()
-		s.done <- w.writeLine(s.ctx, s.line)
+// take takes a message out of the queue, and reports whether it was there.
+func (w *Writer) take(s *sending) bool {
+	w.lock.Lock()
+	defer w.lock.Unlock()
+	i := slices.Index(w.queue, s)
+	if i < 0 {
+		return false
 	}
+	w.queue = slices.Delete(w.queue, i, i+1)
+	return true
+}
+
+// waiting returns the messages that wait now.
+func (w *Writer) waiting() []*sending {
+	w.lock.Lock()
+	defer w.lock.Unlock()
+	return slices.Clone(w.queue)
+}
+
+// sendQueue writes the messages that wait now, and what one of them left. It is
+// called in the slot, between lines.
+func (w *Writer) sendQueue() error {
+	for _, s := range w.waiting() {
+		if w.take(s) {
+			s.done <- w.writeLine(s.ctx, s.line)
+		}
+	}
+	return w.finish(context.Background())
 }
 
 // writeLine writes a message, after what is left of the one before. It is called
@@ -236,26 +246,42 @@ func (w *Writer) Write(p []byte) (int, error) {
 	w.init()
 	w.slot <- struct{}{}
 	defer func() { <-w.slot }()
-	if err := w.finish(context.Background()); err != nil {
-		return 0, err
-	}
-	if !w.within {
-		w.sendQueue()
-	}
-	done := 0
-	if w.within && w.waiting() {
-		if done = bytes.IndexByte(p, '\n') + 1; done > 0 {
-			if n, err := w.pass(p[:done]); err != nil {
-				return n, err
+	for done := 0; ; {
+		// What is left of a message comes first, also of one that timed out here.
+		if err := w.finish(context.Background()); err != nil {
+			return done, err
+		}
+		if !w.within {
+			if err := w.sendQueue(); err != nil {
+				return done, err
 			}
-			w.sendQueue()
+		}
+		if done == len(p) {
+			return done, nil
+		}
+		n, err := w.pass(w.piece(p[done:]))
+		if done += n; err != nil {
+			return done, err
 		}
 	}
-	n, err := w.pass(p[done:])
-	if err == nil && !w.within {
-		w.sendQueue()
+}
+
+// pieceSize is about how much is written before messages have their turn.
+const pieceSize = 64 << 10
+
+// piece returns as much of p as is written at once: to the end of a line where that
+// is possible, and of the first where a message waits for it.
+func (w *Writer) piece(p []byte) []byte {
+	if w.within && len(w.waiting()) > 0 || len(p) > pieceSize {
+		n := bytes.IndexByte(p, '\n') + 1
+		if !w.within && n > 0 && n <= pieceSize {
+			n = bytes.LastIndexByte(p[:pieceSize], '\n') + 1
+		}
+		if n > 0 {
+			return p[:n]
+		}
 	}
-	return done + n, err
+	return p
 }
 
 // pass writes what is not a message.
@@ -268,12 +294,6 @@ func (w *Writer) pass(p []byte) (int, error) {
 		w.within = p[n-1] != '\n'
 	}
 	return n, err
-}
-
-func (w *Writer) waiting() bool {
-	w.lock.Lock()
-	defer w.lock.Unlock()
-	return len(w.queue) > 0
 }
 
 func (w *Writer) init() {

@@ -131,6 +131,102 @@ func TestWriterAmongOthers(t *testing.T) {
 	}
 }
 
+// TestWriterGivesMessagesTheirTurn has one long write of many lines, to a child that
+// reads slowly.
+func TestWriterGivesMessagesTheirTurn(t *testing.T) {
+	in, out := io.Pipe()
+	w := &control.Writer{Out: out}
+	const line = "a line\n"
+	go func() {
+		w.Write(bytes.Repeat([]byte(line), 100_000))
+		out.Close()
+	}()
+	first := make([]byte, len(line))
+	if _, err := io.ReadFull(in, first); err != nil {
+		t.Fatal(err)
+	}
+	sent := make(chan error, 1)
+	go func() { sent <- w.Update(t.Context(), map[string]string{"A": "1"}) }()
+	time.Sleep(3 * time.Millisecond) // so that it waits; if not, it comes between other lines
+	rest := bufio.NewScanner(in)
+	var n, at int
+	for ; rest.Scan(); n++ {
+		if rest.Text() == update("A", "1") {
+			at = n
+		} else if rest.Text()+"\n" != line {
+			t.Fatalf("a line became %q", rest.Text())
+		}
+	}
+	if err := <-sent; err != nil || n != 100_000 || at == 0 || at > 20_000 {
+		t.Errorf("%v; the message is line %d of %d", err, at, n)
+	}
+}
+
+// TestWriterKeepsTornMessages has a message that times out in part while a write is
+// waiting behind it. The child gets each whole.
+func TestWriterKeepsTornMessages(t *testing.T) {
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	w := &control.Writer{Out: out}
+	io.WriteString(w, "abc")
+	big := strings.Repeat("x", 60_000)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() { w.Update(ctx, map[string]string{tokenVariable: big}) })
+	}
+	time.Sleep(5 * time.Millisecond)
+	written := make(chan error)
+	go func() {
+		_, err := io.WriteString(w, "def\nghi\n")
+		written <- err
+	}()
+	all.Wait()
+	r, log := resolver(t)
+	done := make(chan string)
+	go func() { done <- readAll(t, &control.Reader{In: in, Resolver: r}) }()
+	if err := <-written; err != nil {
+		t.Error(err)
+	}
+	out.Close()
+	if got := <-done; got != "abcdef\nghi\n" || strings.Contains(log.String(), "ERROR") || os.Getenv(tokenVariable) != big {
+		t.Errorf("passed on %.100q; %.200s", got, log)
+	}
+}
+
+// TestWriterIsOnTime has messages with little time behind others that have more, to a
+// child that takes none.
+func TestWriterIsOnTime(t *testing.T) {
+	in, out := io.Pipe()
+	w := &control.Writer{Out: out}
+	var all sync.WaitGroup
+	begun := time.Now()
+	for i := range 8 {
+		all.Go(func() {
+			timeout := 20 * time.Millisecond
+			if i%2 == 0 {
+				timeout = 4 * time.Second
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+			defer cancel()
+			if err := w.Update(ctx, map[string]string{"A": "1"}); err == nil && i%2 > 0 {
+				t.Error("no error")
+			}
+			if took := time.Since(begun); i%2 > 0 && took > 2*time.Second {
+				t.Errorf("one of %v took %v", timeout, took)
+			}
+		})
+	}
+	time.Sleep(100 * time.Millisecond)
+	go io.Copy(io.Discard, in)
+	all.Wait()
+	out.Close()
+}
+
 // TestWriterDoesNotHang has children that take nothing, or are gone, behind outputs
 // with and without a deadline.
 func TestWriterDoesNotHang(t *testing.T) {
