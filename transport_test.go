@@ -707,10 +707,7 @@ func TestTransportUnixSocket(t *testing.T) {
 // request ends well after one replay at most, unless another rotation overtook its
 // replay, and the source is asked no more often than there were rotations.
 func TestTransportAcrossRotations(t *testing.T) {
-	requests, clients := int64(100_000), 64
-	if raceEnabled || testing.Short() {
-		requests = 20_000 // the detector makes all of it slower, and finds no more in more
-	}
+	const requests, clients = 100_000, 64
 	w := newWorld(t)
 	resolver := w.resolver(false)
 	resolver.Log, resolver.RenewWait = nil, 10*time.Second

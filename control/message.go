@@ -70,13 +70,9 @@ func (p *parser) object() error {
 		return errSyntax
 	}
 	for p.More() {
-		name, err := p.Token()
+		name, value, err := p.pair()
 		if err != nil {
-			return errSyntax
-		}
-		value, err := p.Token()
-		if err != nil {
-			return errSyntax
+			return err
 		}
 		switch name {
 		case "type":
@@ -116,13 +112,9 @@ func (p *parser) variables(first json.Token) error {
 	p.begin = p.InputOffset()
 	p.end = p.begin
 	for p.More() {
-		name, err := p.Token()
+		name, value, err := p.pair()
 		if err != nil {
-			return errSyntax
-		}
-		value, err := p.Token()
-		if err != nil {
-			return errSyntax
+			return err
 		}
 		text, ok := value.(string)
 		if !ok {
@@ -131,12 +123,11 @@ func (p *parser) variables(first json.Token) error {
 				return err
 			}
 		}
-		key := name.(string) // it is, between a brace or a comma and a colon
-		if _, twice := p.values[key]; twice {
+		if _, twice := p.values[name]; twice {
 			p.note(errTwice)
 		}
-		p.values[key] = text
-		p.members = append(p.members, member{key, p.end, p.InputOffset()})
+		p.values[name] = text
+		p.members = append(p.members, member{name, p.end, p.InputOffset()})
 		p.end = p.InputOffset()
 	}
 	if _, err := p.Token(); err != nil {
@@ -144,6 +135,19 @@ func (p *parser) variables(first json.Token) error {
 	}
 	p.end = p.InputOffset() - 1
 	return nil
+}
+
+// pair reads the name of a member, and the first token of its value.
+func (p *parser) pair() (name string, value json.Token, err error) {
+	t, err := p.Token()
+	name, ok := t.(string)
+	if err != nil || !ok {
+		return "", nil, errSyntax
+	}
+	if value, err = p.Token(); err != nil {
+		return "", nil, errSyntax
+	}
+	return name, value, nil
 }
 
 func (p *parser) note(problem error) {

@@ -1,5 +1,0 @@
-//go:build race
-
-package ingressauth_test
-
-const raceEnabled = true
