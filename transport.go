@@ -180,7 +180,7 @@ func (t *Transport) send(request *http.Request, token Token, body io.ReadCloser)
 	case response.Body == nil:
 		response.Body = http.NoBody
 	}
-	if r := response.Request; r != nil && r.Response != request.Response {
+	if r := response.Request; !token.IsZero() && r != nil && r.Response != request.Response {
 		response.Body.Close()
 		return nil, errors.New("Transport.Base has followed a redirect, by which a credential can get anywhere: leave that to the http.Client above")
 	}

@@ -625,9 +625,18 @@ func TestTransportBases(t *testing.T) {
 	}
 	tr := &ingressauth.Transport{Source: ingressauth.Static(newToken(t, "made-up", "")), Origins: []string{"https://service.example"},
 		Base: roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.URL.Host != "service.example" {
+				return follower.Do(r)
+			}
 			return &http.Response{StatusCode: 401, Request: r}, nil
 		})}
-	request, _ := http.NewRequest("GET", "https://service.example", nil)
+	request, _ := http.NewRequest("GET", redirecting.URL, nil)
+	if response, err := tr.RoundTrip(request); err != nil {
+		t.Errorf("redirects of a request that has no token are followed: %v", err)
+	} else {
+		response.Body.Close()
+	}
+	request, _ = http.NewRequest("GET", "https://service.example", nil)
 	if response, err := tr.RoundTrip(request); err != nil || response.Body == nil {
 		t.Errorf("a refusal without a body: %v, %v", response, err)
 	}

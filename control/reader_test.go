@@ -318,7 +318,7 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// TestReaderMemory has a line of 256 MiB, of which little may be kept.
+// TestReaderMemory has a line of 64 MiB, of which little may be kept.
 func TestReaderMemory(t *testing.T) {
 	for _, observe := range []bool{false, true} {
 		for _, begins := range []string{"x", `{"a":"`} {
@@ -328,18 +328,18 @@ func TestReaderMemory(t *testing.T) {
 					p[i] = 'x'
 				}
 				return len(p), nil
-			}), 256<<20))
+			}), 64<<20))
 			reader := &control.Reader{In: line, Resolver: r, Observe: observe}
 			var before, after runtime.MemStats
 			runtime.GC()
 			runtime.ReadMemStats(&before)
 			n, err := io.Copy(io.Discard, reader)
 			runtime.ReadMemStats(&after)
-			if n != 256<<20+int64(len(begins)) || err != nil {
+			if n != 64<<20+int64(len(begins)) || err != nil {
 				t.Errorf("%d bytes, %v", n, err)
 			}
 			// Of what is allocated, most is garbage at once.
-			if sys := int64(after.HeapSys) - int64(before.HeapSys); sys > 32<<20 {
+			if sys := int64(after.HeapSys) - int64(before.HeapSys); sys > 24<<20 {
 				t.Errorf("observe %v, %q: the heap grew by %d MiB", observe, begins, sys>>20)
 			}
 		}
