@@ -27,20 +27,7 @@ const (
 // and so only removes.
 func (t Token) SetHeader(h http.Header) {
 	d := t.data()
-	// A field under another name than its canonical one is rare, and shows only
-	// among fields that are not ours.
-	if ours := d.set(h); len(h) > ours && canonicalize(h) {
-		d.set(h)
-	}
-}
-
-// withCookies returns the one value of a Cookie field that has the session key after
-// other cookies.
-func (d *tokenData) withCookies(others []string) []string {
-	if len(others) == 0 {
-		return []string{d.value}
-	}
-	return []string{strings.Join(append(trimmedCookies(others), d.value), "; ")}
+	d.set(h, new([1]string))
 }
 
 // headerWith returns a copy of h that carries t and no other session credential, as
@@ -51,30 +38,73 @@ func (t Token) headerWith(h http.Header, store *[1]string) http.Header {
 	if c == nil {
 		c = make(http.Header, 2)
 	}
+	d := t.data()
+	d.set(c, store)
+	return c
+}
+
+// set is SetHeader. It changes h, but no slice that is in it, and puts the value that
+// carries the token into store.
+func (d *tokenData) set(h http.Header, store *[1]string) {
+	if d.scheme == SchemeBearer {
+		store[0] = d.value
+		h[fieldAuthorization] = store[:]
+		if len(h) == 1 {
+			return // there is nothing to remove
+		}
+	}
 	var cookies []string
 	for name, values := range h {
-		if ours := ourField(name); ours != "" {
-			delete(c, name)
-			if ours == fieldCookie {
-				cookies = append(cookies, otherCookies(values)...)
+		field := ourField(name)
+		if field == "" {
+			continue
+		}
+		if field == fieldCookie {
+			if name == field { // before what stands under other names
+				cookies = joined(otherCookies(values), cookies)
+			} else {
+				cookies = joined(cookies, otherCookies(values))
 			}
 		}
-	}
-	d := t.data()
-	switch d.scheme {
-	case SchemeBearer:
-		store[0] = d.value
-		c[fieldAuthorization] = store[:]
-	case SchemeSessionKey:
-		cookies = d.withCookies(cookies)
-		if d.organization != "" {
-			c[fieldOrganization] = []string{d.organization}
+		if name != field || !d.sets(field) {
+			delete(h, name)
 		}
 	}
-	if len(cookies) > 0 {
-		c[fieldCookie] = cookies
+	if d.scheme == SchemeSessionKey {
+		store[0] = d.value
+		if len(cookies) > 0 {
+			store[0] = strings.Join(append(trimmedCookies(cookies), d.value), "; ")
+		}
+		cookies = store[:]
 	}
-	return c
+	if len(cookies) > 0 {
+		h[fieldCookie] = cookies
+	}
+	if d.organization != "" {
+		h[fieldOrganization] = []string{d.organization}
+	}
+}
+
+// sets reports whether d sets this one of our fields, whatever is in it.
+func (d *tokenData) sets(field string) bool {
+	switch field {
+	case fieldAuthorization:
+		return d.scheme == SchemeBearer
+	case fieldCookie:
+		return d.scheme == SchemeSessionKey
+	}
+	return d.organization != ""
+}
+
+// joined is slices.Concat, without a copy where one of them is empty.
+func joined(a, b []string) []string {
+	switch {
+	case len(a) == 0:
+		return b
+	case len(b) == 0:
+		return a
+	}
+	return slices.Concat(a, b)
 }
 
 // headerWithout returns h without our three fields, under whatever name: h itself
@@ -91,54 +121,8 @@ func headerWithout(h http.Header) http.Header {
 	return h
 }
 
-// set is SetHeader for canonical names. It returns how many of our fields h has
-// after it.
-func (d *tokenData) set(h http.Header) (ours int) {
-	if d.scheme == SchemeBearer {
-		h[fieldAuthorization] = []string{d.value}
-		if ours++; len(h) == ours {
-			return ours // there is nothing to remove
-		}
-	} else {
-		delete(h, fieldAuthorization)
-	}
-	cookies, had := h[fieldCookie]
-	if had {
-		cookies = otherCookies(cookies)
-	}
-	if d.scheme == SchemeSessionKey {
-		cookies = d.withCookies(cookies)
-	}
-	if len(cookies) > 0 {
-		h[fieldCookie] = cookies
-		ours++
-	} else if had {
-		delete(h, fieldCookie)
-	}
-	if d.organization != "" {
-		h[fieldOrganization] = []string{d.organization}
-		ours++
-	} else {
-		delete(h, fieldOrganization)
-	}
-	return ours
-}
-
-// canonicalize brings our three fields under their canonical names, and reports
-// whether any was not. A map that was filled by assignment can hold "cookie",
-// which is sent as it stands.
-func canonicalize(h http.Header) (changed bool) {
-	for name, values := range h {
-		if canonical := ourField(name); canonical != "" && name != canonical {
-			delete(h, name)
-			h[canonical] = slices.Concat(h[canonical], values)
-			changed = true
-		}
-	}
-	return changed
-}
-
-// ourField returns the canonical name of one of our fields, and "" for another's.
+// ourField returns the canonical name of one of our fields, and "" for another's. A
+// map that was filled by assignment can hold "cookie", which is sent as it stands.
 func ourField(name string) string {
 	var canonical string
 	switch len(name) { // of all names, few get further

@@ -3,7 +3,6 @@ package ingressauth
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -45,12 +44,9 @@ func (c *RPCCredentials) GetRequestMetadata(ctx context.Context, uri ...string) 
 	if len(uri) == 0 {
 		return nil, errors.New("the call does not say which server it is to")
 	}
-	token, err := sourceOr(c.Source).Token(ctx)
-	if err == nil && token.IsZero() {
-		err = ErrNoToken
-	}
+	token, err := tokenToAttach(ctx, sourceOr(c.Source))
 	if err != nil {
-		return nil, fmt.Errorf("attach session token: %w", err)
+		return nil, err
 	}
 	h := make(http.Header, 2)
 	token.SetHeader(h)

@@ -80,21 +80,19 @@ const (
 // token it sends nothing there, and returns the source's error: [ErrNoToken], or one
 // that wraps it and gives the reason.
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
-	if err := t.check(request); err != nil {
+	origin, err := t.origin(request)
+	if err != nil {
 		closeBody(request)
 		return nil, err
 	}
-	if !t.trusts(request) {
+	if origin == nil || !t.trusts(request.Response) {
 		return t.send(request, Token{}, request.Body)
 	}
 	began := t.ended.Load()
-	token, err := t.source().Token(request.Context())
-	if err == nil && token.IsZero() {
-		err = ErrNoToken
-	}
+	token, err := tokenToAttach(request.Context(), t.source())
 	if err != nil {
 		closeBody(request)
-		return nil, fmt.Errorf("attach session token: %w", err)
+		return nil, err
 	}
 	response, err := t.send(request, token, request.Body)
 	if err != nil || response.StatusCode != http.StatusUnauthorized || !asksFor(response.Header, token.Scheme()) {
@@ -112,21 +110,23 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	return t.send(request, renewed, body)
 }
 
-// check returns what is wrong with the transport or the request.
-func (t *Transport) check(request *http.Request) error {
+// origin returns the named origin that a request is to, or nil. The error says what
+// is wrong with the transport or the request.
+func (t *Transport) origin(request *http.Request) (*origin, error) {
 	if err := t.origins.parse(t.Origins); err != nil {
-		return err
+		return nil, err
 	}
 	if t.Base == nil && t.origins.anyUnix() {
-		return errors.New("an origin is reached over a Unix socket, and Transport.Base is nil, which sends nothing over one")
+		return nil, errors.New("an origin is reached over a Unix socket, and Transport.Base is nil, which sends nothing over one")
 	}
 	if request.URL == nil {
-		return errors.New("the request has no URL")
+		return nil, errors.New("the request has no URL")
 	}
-	if o := t.origins.of(request.URL); o != nil && o.scheme == "http" && !o.unix && t.proxies(request) {
-		return errors.New("plain HTTP to an origin that gets the token, and Transport.Base has a proxy for it, which would see it: take it out of the proxy's hosts")
+	o := t.origins.of(request.URL)
+	if o != nil && o.scheme == "http" && !o.unix && t.proxies(request) {
+		return nil, errors.New("plain HTTP to an origin that gets the token, and Transport.Base has a proxy for it, which would see it: take it out of the proxy's hosts")
 	}
-	return nil
+	return o, nil
 }
 
 // proxies reports whether Base is known to send a request by way of a proxy.
@@ -139,17 +139,18 @@ func (t *Transport) proxies(request *http.Request) bool {
 	return proxy != nil || err != nil
 }
 
-// trusts reports whether a request, and every request whose redirects led to it, is
-// to a named origin.
-func (t *Transport) trusts(request *http.Request) bool {
+// trusts reports whether every request whose redirects led here, by this response
+// last, was to a named origin.
+func (t *Transport) trusts(redirect *http.Response) bool {
 	for range maxHops {
+		if redirect == nil {
+			return true
+		}
+		request := redirect.Request
 		if request == nil || request.URL == nil || t.origins.of(request.URL) == nil {
 			return false
 		}
-		if request.Response == nil {
-			return true
-		}
-		request = request.Response.Request
+		redirect = request.Response
 	}
 	return false
 }
@@ -263,6 +264,18 @@ func sourceOr(s Source) Source {
 		return &Default
 	}
 	return s
+}
+
+// tokenToAttach returns the source's token, which is not the zero Token.
+func tokenToAttach(ctx context.Context, s Source) (Token, error) {
+	t, err := s.Token(ctx)
+	if err == nil && t.IsZero() {
+		err = ErrNoToken
+	}
+	if err != nil {
+		return Token{}, fmt.Errorf("attach session token: %w", err)
+	}
+	return t, nil
 }
 
 // bodyAgain returns the request's body from its beginning, and whether it can be

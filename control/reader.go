@@ -103,7 +103,11 @@ func (r *Reader) fill() (int, error) {
 	for b := r.chunk[:n]; len(b) > 0; {
 		b = b[r.take(b):]
 	}
-	if timeout := (interface{ Timeout() bool })(nil); err != nil && !(errors.As(err, &timeout) && timeout.Timeout()) {
+	timeout, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	if err != nil && !(ok && timeout.Timeout()) {
 		if len(r.held) > 0 {
 			r.judge()
 		}
