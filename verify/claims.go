@@ -1,0 +1,173 @@
+package verify
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// claimSession is the claim that names the session.
+const claimSession = "ccr:session_id"
+
+// trusts reports whether aud, which is a string or an array of strings (RFC 7519,
+// section 4.1.3), has one of the accepted audiences.
+func (i *Issuer) trusts(aud value) bool {
+	if one, ok := aud.str(); ok {
+		return slices.Contains(i.Audiences, one)
+	}
+	list, _ := aud.elements()
+	found := false
+	for _, v := range list {
+		one, ok := v.str()
+		if !ok {
+			return false
+		}
+		found = found || slices.Contains(i.Audiences, one)
+	}
+	return found
+}
+
+// readClaims checks the required claims, fills in p, and returns the "nbf", which may
+// be zero. If a claim is wrong, it returns its name. Times are read and not judged.
+func (i *Issuer) readClaims(p *Principal, claims []member) (notBefore time.Time, wrong string) {
+	for _, c := range i.required {
+		if s, ok := lookUp(claims, c.name).str(); !ok || s != c.want {
+			return time.Time{}, c.name
+		}
+	}
+	var act value
+	for _, c := range claims {
+		if c.value == "null" {
+			continue // as if it were not there
+		}
+		ok := true
+		switch c.name {
+		case "exp":
+			p.ExpiresAt, ok = c.value.date()
+		case "nbf":
+			notBefore, ok = c.value.date()
+		case "iat":
+			p.IssuedAt, ok = c.value.date()
+		case "sub":
+			p.Subject, ok = c.value.str()
+		case "jti":
+			p.TokenID, ok = c.value.str()
+		case claimSession:
+			p.Session, ok = c.value.str()
+		case "ccr:org_id":
+			p.Organization, ok = c.value.str()
+		case "ccr:pool_id":
+			p.Environment, ok = c.value.str()
+		case "act":
+			act = c.value
+		}
+		if !ok {
+			return time.Time{}, c.name
+		}
+	}
+	if p.ExpiresAt.IsZero() {
+		return time.Time{}, "exp"
+	}
+	if id, ok := strings.CutPrefix(p.Subject, "ccr:session:"); ok {
+		if p.Session != "" && p.Session != id {
+			return time.Time{}, "sub"
+		}
+		p.Session = id
+	}
+	if i.session && p.Session == "" {
+		return time.Time{}, claimSession
+	}
+	return notBefore, p.readActors(act, claims[len(claims):])
+}
+
+// readActors fills in the creator and the runner, who are the two outermost actors.
+func (p *Principal) readActors(act value, room []member) (wrong string) {
+	if act == "" {
+		return ""
+	}
+	sub, email, next, ok := readActor(act, room)
+	if !ok {
+		return "act"
+	}
+	kind, id, _ := strings.Cut(sub, ":")
+	if k := CreatorKind(kind); id != "" && (k == User || k == Agent) {
+		p.Creator = Creator{k, id, email}
+	}
+	if next == "" {
+		return ""
+	}
+	sub, _, _, ok = readActor(next, room)
+	if !ok {
+		return "act.act"
+	}
+	if id, ok := strings.CutPrefix(sub, "ccr:runner:"); ok {
+		p.Runner = id
+	}
+	return ""
+}
+
+// readActor reads one actor of a chain.
+func readActor(act value, room []member) (sub, email string, next value, ok bool) {
+	members, ok := act.fields(room)
+	if !ok {
+		return "", "", "", false
+	}
+	if v := lookUp(members, "sub"); v != "" {
+		if sub, ok = v.str(); !ok {
+			return "", "", "", false
+		}
+	}
+	if v := lookUp(members, "email"); v != "" {
+		if email, ok = v.str(); !ok {
+			return "", "", "", false
+		}
+	}
+	return sub, email, lookUp(members, "act"), true
+}
+
+// checkTimes says why p is not good now, or "".
+func (i *Issuer) checkTimes(p *Principal, notBefore, now time.Time) Reason {
+	switch {
+	case !now.Before(p.ExpiresAt.Add(i.Leeway)):
+		return Expired
+	case notBefore.After(now.Add(i.Leeway)), p.IssuedAt.After(now.Add(i.Leeway)):
+		return NotYetValid
+	}
+	life := p.ExpiresAt.Sub(p.IssuedAt)
+	if p.IssuedAt.IsZero() {
+		// How long it lives is not known. What is left of that is, as far as
+		// clocks agree.
+		life = p.ExpiresAt.Sub(now) - i.Leeway
+	}
+	if life > i.MaxLife {
+		return TooLongLived
+	}
+	return ""
+}
+
+// date reads a NumericDate (RFC 7519, section 2): seconds since the Unix epoch, as
+// digits that may have a fraction, up to the year 9999. It reports false for anything
+// else: no issuer writes a sign or an exponent there.
+func (v value) date() (time.Time, bool) {
+	const last = 253402300799 // 9999-12-31T23:59:59Z
+	whole, fraction, _ := strings.Cut(string(v), ".")
+	if whole == "" || len(whole) > len("253402300799") {
+		return time.Time{}, false
+	}
+	var seconds, nanoseconds int64
+	for _, c := range []byte(whole) {
+		if c < '0' || c > '9' {
+			return time.Time{}, false
+		}
+		seconds = seconds*10 + int64(c-'0')
+	}
+	unit := int64(time.Second)
+	for _, c := range []byte(fraction) {
+		if c < '0' || c > '9' {
+			return time.Time{}, false
+		}
+		unit /= 10
+		nanoseconds += unit * int64(c-'0')
+	}
+	return time.Unix(seconds, nanoseconds).UTC(), seconds <= last
+}

@@ -1,0 +1,69 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+)
+
+// KeySet is an issuer's public keys. [NewKeySet] and [NewFileKeySet] make one, which
+// may be used concurrently and by several verifiers.
+//
+// A token's "kid" picks the key of that id. A token without one is for a set of one
+// key. All else is refused, with [WrongKey].
+type KeySet interface {
+	// key returns the key of this id or, if there is no id, the set's only key.
+	// It returns errNoKey where there is none; any other error means that the
+	// keys cannot be had.
+	key(ctx context.Context, id string, hasID bool) (*key, error)
+}
+
+// errNoKey says that a key set has no such key.
+var errNoKey = errors.New("no such key")
+
+// NewKeySet returns the keys of a JWK Set (RFC 7517, section 5), as JSON of at most
+// 1 MiB and 256 keys. They never change.
+//
+// Keys that are no use here are left out, and the log says which and why: those of
+// other types, curves and sizes, those whose "use", "key_ops" or "alg" is another's,
+// RSA keys with the weakness of CVE-2017-15361, and all of those that share a "kid". A
+// set with a private or symmetric key, with no key that is of use, or that is not
+// strict JSON is an error. A nil log means [slog.Default].
+func NewKeySet(jwks []byte, log *slog.Logger) (KeySet, error) {
+	keys, ignored, err := parseKeySet(jwks)
+	if err != nil {
+		return nil, err
+	}
+	for _, message := range ignored {
+		orDefault(log).Warn(message)
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("the key set has no key that is of use")
+	}
+	return keys, nil
+}
+
+func orDefault(log *slog.Logger) *slog.Logger {
+	if log == nil {
+		return slog.Default()
+	}
+	return log
+}
+
+// keys is a key set that never changes. Their ids differ, and one at most has none.
+type keys []*key
+
+func (s keys) key(_ context.Context, id string, hasID bool) (*key, error) {
+	if !hasID {
+		if len(s) == 1 {
+			return s[0], nil
+		}
+		return nil, errNoKey
+	}
+	for _, k := range s {
+		if k.hasID && k.id == id {
+			return k, nil
+		}
+	}
+	return nil, errNoKey
+}

@@ -1,0 +1,78 @@
+package verify
+
+import (
+	"fmt"
+)
+
+// Reason says why a credential was refused. The list is closed: it does for a metric's
+// label and for an answer to whoever sent it.
+type Reason string
+
+// The reasons. All but the last two mean that another try with the same credential
+// is in vain.
+const (
+	// Malformed: not a JWT in compact form with strict JSON in it, longer than
+	// accepted, or a request with more than one credential.
+	Malformed Reason = "malformed"
+	// WrongPrefix: it does not begin with the prefix of any issuer.
+	WrongPrefix Reason = "prefix"
+	// WrongAlgorithm: the issuer does not sign with it, or the key is for another.
+	WrongAlgorithm Reason = "algorithm"
+	// WrongKey: the key set has no such key, or none that is chosen without an
+	// id; the token brings a key of its own; or the session key is not known.
+	WrongKey Reason = "key"
+	// WrongSignature: the key did not sign it.
+	WrongSignature Reason = "signature"
+	// WrongIssuer: "iss" is none of the trusted issuers.
+	WrongIssuer Reason = "issuer"
+	// WrongAudience: "aud" has none of the accepted audiences.
+	WrongAudience Reason = "audience"
+	// WrongClaim: a claim is missing, of the wrong type, or not what is required;
+	// or a session key may not act for the organisation that came with it.
+	WrongClaim Reason = "claim"
+	// Expired: "exp" has passed, by more than the leeway.
+	Expired Reason = "expired"
+	// NotYetValid: "nbf" or "iat" is to come, by more than the leeway.
+	NotYetValid Reason = "not yet valid"
+	// TooLongLived: it lives longer than is accepted of the issuer.
+	TooLongLived Reason = "too long-lived"
+	// Revoked: it was taken back.
+	Revoked Reason = "revoked"
+	// KeysUnavailable: the key set, or what knows session keys, cannot be had. The
+	// credential may be good.
+	KeysUnavailable Reason = "keys unavailable"
+	// RevocationsUnavailable: what is revoked cannot be had. The credential may be
+	// good.
+	RevocationsUnavailable Reason = "revocations unavailable"
+)
+
+// Refusal is the error of a credential that is not believed. It holds nothing of it.
+type Refusal struct {
+	Reason Reason
+	// Issuer is the trusted issuer ("iss") that the credential is from, or claims
+	// to be from, or "" where that is not known or it is a session key.
+	Issuer string
+	// Err is why something is unavailable, or nil. It is for the service's log,
+	// and not for whoever sent the credential.
+	Err error
+
+	claim string // which one, if the reason is a claim
+}
+
+// Error says the reason, and what is known beside it. It shows nothing of the token.
+func (r *Refusal) Error() string {
+	s := "the credential is refused: " + string(r.Reason)
+	if r.claim != "" {
+		s += fmt.Sprintf(" %q", r.claim)
+	}
+	if r.Issuer != "" {
+		s += fmt.Sprintf(" (issuer %q)", r.Issuer)
+	}
+	if r.Err != nil {
+		s += ": " + r.Err.Error()
+	}
+	return s
+}
+
+// Unwrap returns Err.
+func (r *Refusal) Unwrap() error { return r.Err }

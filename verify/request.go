@@ -1,0 +1,144 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strings"
+
+	"github.com/ingressauth/ingressauth"
+)
+
+// ErrUnknownSessionKey says that a session key is not known, or no longer good.
+// [SessionKeys] return it, or an error that wraps it.
+var ErrUnknownSessionKey = errors.New("unknown session key")
+
+// SessionKeys knows session keys, which are opaque, and which no signature vouches for.
+type SessionKeys interface {
+	// LookUp says whom a session key stands for. It returns
+	// [ErrUnknownSessionKey] for one that it does not know; any other error means
+	// that it cannot say. It is called concurrently, for every request that comes
+	// with a session key. What it keeps of keys at rest is their hashes.
+	LookUp(ctx context.Context, key ingressauth.Token) (SessionKey, error)
+}
+
+// SessionKey is whom a session key stands for.
+type SessionKey struct {
+	// Principal is who sends it. Its Organization is set by the verifier. Once its
+	// ExpiresAt, unless that is zero, has passed, the key is refused.
+	Principal Principal
+	// Organizations are the ids of those that the key may act for.
+	Organizations []string
+}
+
+const (
+	cookieName        = "sessionKey"
+	fieldOrganization = "X-Organization-Uuid"
+)
+
+// VerifyRequest returns who sent a request. It takes the token of "Authorization:
+// Bearer TOKEN" (RFC 6750, section 2.1), or the session key in the cookie
+// "sessionKey", which acts for the organisation in X-Organization-Uuid, or if it has
+// just one for that. Where there are both, or two different ones, the request is
+// refused as [Malformed]; nothing says which one to believe.
+//
+// A request without a credential is [ingressauth.ErrNoToken]; one whose Authorization
+// is of another scheme has none. Any other error is a [*Refusal].
+func (v *Verifier) VerifyRequest(r *http.Request) (*Principal, error) {
+	token, key, err := credentialOf(r.Header)
+	switch {
+	case err != nil:
+		return nil, err
+	case token != "":
+		return v.Verify(r.Context(), token)
+	}
+	p, err := v.lookUp(r.Context(), key, r.Header[fieldOrganization])
+	if err != nil {
+		return nil, err
+	}
+	return v.unlessRevoked(r.Context(), p)
+}
+
+// credentialOf returns the bearer token or the session key in a request's header.
+func credentialOf(h http.Header) (token, key string, err error) {
+	key, err = sessionKeyOf(h["Cookie"])
+	if err != nil {
+		return "", "", err
+	}
+	fields := h["Authorization"]
+	if len(fields) > 1 || len(fields) == 1 && key != "" {
+		return "", "", &Refusal{Reason: Malformed}
+	}
+	if len(fields) == 1 {
+		// RFC 9110, section 11.4: the scheme in any case, spaces, the token.
+		scheme, rest, _ := strings.Cut(textproto.TrimString(fields[0]), " ")
+		if strings.EqualFold(scheme, "Bearer") {
+			if token = strings.TrimLeft(rest, " "); token == "" {
+				return "", "", &Refusal{Reason: Malformed}
+			}
+		}
+	}
+	if token == "" && key == "" {
+		return "", "", fmt.Errorf("%w in the request", ingressauth.ErrNoToken)
+	}
+	return token, key, nil
+}
+
+// sessionKeyOf returns the session key in the values of Cookie fields, or "". It reads
+// pairs itself, since net/http drops those that it does not like, and would leave the
+// choice between two to what is wrong with one.
+func sessionKeyOf(cookies []string) (key string, err error) {
+	found := false
+	for _, field := range cookies {
+		for pair := range strings.SplitSeq(field, ";") {
+			name, value, _ := strings.Cut(pair, "=")
+			if textproto.TrimString(name) != cookieName {
+				continue
+			}
+			value = textproto.TrimString(value)
+			if found && value != key || value == "" {
+				return "", &Refusal{Reason: Malformed}
+			}
+			key, found = value, true
+		}
+	}
+	return key, nil
+}
+
+// lookUp returns whom a session key stands for when it comes with these values of
+// X-Organization-Uuid.
+func (v *Verifier) lookUp(ctx context.Context, key string, organizations []string) (*Principal, error) {
+	if v.sessionKeys == nil {
+		return nil, &Refusal{Reason: WrongKey}
+	}
+	token, err := ingressauth.NewToken(key, "")
+	if err != nil || token.Scheme() != ingressauth.SchemeSessionKey || len(organizations) > 1 {
+		return nil, &Refusal{Reason: Malformed}
+	}
+	found, err := v.sessionKeys.LookUp(ctx, token)
+	switch {
+	case errors.Is(err, ErrUnknownSessionKey):
+		return nil, &Refusal{Reason: WrongKey}
+	case err != nil:
+		return nil, &Refusal{Reason: KeysUnavailable, Err: err}
+	}
+	p := found.Principal
+	switch {
+	case len(organizations) == 1:
+		p.Organization = organizations[0]
+	case len(found.Organizations) == 1:
+		p.Organization = found.Organizations[0]
+	default:
+		p.Organization = ""
+	}
+	switch {
+	case p.Organization == "" || !slices.Contains(found.Organizations, p.Organization):
+		return nil, &Refusal{Reason: WrongClaim, claim: fieldOrganization}
+	case !p.ExpiresAt.IsZero() && !v.now().Before(p.ExpiresAt):
+		return nil, &Refusal{Reason: Expired}
+	}
+	return &p, nil
+}

@@ -1,0 +1,415 @@
+package verify_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/ingressauth/ingressauth/verify"
+)
+
+func TestPrincipal(t *testing.T) {
+	v := newVerifier(t, config(sessionIssuer(t)))
+	s := signers()[verify.ES256]
+	full := verify.Principal{
+		Issuer: "ccr", Subject: "ccr:session:session_1", Session: "session_1", Organization: "org-1", Environment: environment,
+		Creator: verify.Creator{Kind: verify.User, ID: "user_1", Email: "someone@example.com"}, Runner: "runner_1",
+		TokenID: "token-1", IssuedAt: now, ExpiresAt: now.Add(4 * time.Hour),
+	}
+	with := func(change func(*verify.Principal)) verify.Principal {
+		p := full
+		change(&p)
+		return p
+	}
+	for _, tt := range []struct {
+		name   string
+		claims claims
+		want   verify.Principal
+	}{
+		{"full", session(), full},
+		{"no flat claims", session().with("ccr:session_id", nil).with("ccr:org_id", nil).with("ccr:pool_id", nil),
+			with(func(p *verify.Principal) { p.Organization, p.Environment = "", "" })},
+		{"no subject", session().with("sub", nil), with(func(p *verify.Principal) { p.Subject = "" })},
+		{"no actor", session().with("act", nil), with(func(p *verify.Principal) { p.Creator, p.Runner = verify.Creator{}, "" })},
+		{"an agent", session().with("act", claims{"sub": "agent:bot:7"}),
+			with(func(p *verify.Principal) { p.Creator, p.Runner = verify.Creator{Kind: verify.Agent, ID: "bot:7"}, "" })},
+		{"an unknown kind of creator", session().with("act", claims{"sub": "robot:7", "email": "x@example.com"}),
+			with(func(p *verify.Principal) { p.Creator, p.Runner = verify.Creator{}, "" })},
+		{"a creator without an id", session().with("act", claims{"sub": "user:"}),
+			with(func(p *verify.Principal) { p.Creator, p.Runner = verify.Creator{}, "" })},
+		{"another second actor", session().with("act", claims{"sub": "user:u", "act": claims{"sub": "ccr:pool:p"}}),
+			with(func(p *verify.Principal) { p.Creator, p.Runner = verify.Creator{Kind: verify.User, ID: "u"}, "" })},
+		{"null is not there", session().with("act", claims{"sub": "user:user_1", "email": (*string)(nil)}).with("jti", (*string)(nil)).with("iat", (*int)(nil)),
+			with(func(p *verify.Principal) {
+				p.Creator.Email, p.Runner, p.TokenID, p.IssuedAt = "", "", "", time.Time{}
+			})},
+		{"a fraction of a second", session().with("exp", float64(now.Unix()+60)+0.25),
+			with(func(p *verify.Principal) { p.ExpiresAt = now.Add(time.Minute + 250*time.Millisecond) })},
+		{"escapes", session().with("jti", "\"\\/\b\f\n\r\t\u00e9\U0001F600\u2028"),
+			with(func(p *verify.Principal) { p.TokenID = "\"\\/\b\f\n\r\t\u00e9\U0001F600\u2028" })},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, err := v.Verify(context.Background(), prefix+s.token(tt.claims))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(&tt.want, p, cmpopts.IgnoreUnexported(verify.Principal{})); d != "" {
+				t.Error(d)
+			}
+			if got, want := string(p.Claims()), tt.claims.json(); got != want {
+				t.Errorf("claims %s, want %s", got, want)
+			}
+			p.Claims()[0] = 'x' // it is the caller's
+			if got, want := string(p.Claims()), tt.claims.json(); got != want {
+				t.Errorf("claims %s, want %s", got, want)
+			}
+		})
+	}
+	if got := (&verify.Principal{}).Claims(); got != nil {
+		t.Errorf("claims of none: %s", got)
+	}
+}
+
+// TestAlgorithms accepts each algorithm with its own key, and no other combination.
+func TestAlgorithms(t *testing.T) {
+	v := newVerifier(t, config(plainIssuer(t)))
+	for alg, s := range signers() {
+		wantRefused(t, v, s.token(plain()), "")
+		for other, o := range signers() {
+			if other == alg {
+				continue
+			}
+			wantRefused(t, v, s.sign(o.header(), plain().json()), verify.WrongSignature)
+			mixed := strings.Replace(s.header(), string(alg), string(other), 1)
+			wantRefused(t, v, s.sign(mixed, plain().json()), verify.WrongAlgorithm)
+		}
+		i := plainIssuer(t)
+		i.Algorithms = []verify.Algorithm{alg}
+		only := newVerifier(t, config(i))
+		for other, o := range signers() {
+			want := verify.WrongAlgorithm
+			if other == alg {
+				want = ""
+			}
+			wantRefused(t, only, o.token(plain()), want)
+		}
+	}
+}
+
+func TestClaims(t *testing.T) {
+	i := plainIssuer(t)
+	i.Claims = map[string]string{"role": "worker", "tier": "a"}
+	v := newVerifier(t, config(i))
+	good := plain().with("role", "worker").with("tier", "a")
+	s := signers()[verify.EdDSA]
+	in := func(d time.Duration) int64 { return now.Add(d).Unix() }
+	for _, tt := range []struct {
+		name   string
+		claims claims
+		want   verify.Reason
+	}{
+		{"good", good, ""},
+		{"unknown claims", good.with("x", 1).with("y", claims{"z": []int{1}}), ""},
+		{"no issuer", good.with("iss", nil), verify.WrongIssuer},
+		{"null issuer", good.with("iss", (*string)(nil)), verify.WrongIssuer},
+		{"another issuer", good.with("iss", issuer+"/"), verify.WrongIssuer},
+		{"issuer in another case", good.with("iss", strings.ToUpper(issuer)), verify.WrongIssuer},
+		{"issuers", good.with("iss", []string{issuer}), verify.WrongIssuer},
+		{"no audience", good.with("aud", nil), verify.WrongAudience},
+		{"another audience", good.with("aud", "other"), verify.WrongAudience},
+		{"an array of audiences", good.with("aud", []string{"other", audience}), ""},
+		{"an array of others", good.with("aud", []string{"other", audience + "2"}), verify.WrongAudience},
+		{"an empty array", good.with("aud", []string{}), verify.WrongAudience},
+		{"an array with a number", good.with("aud", []any{audience, 1}), verify.WrongAudience},
+		{"an array in an array", good.with("aud", [][]string{{audience}}), verify.WrongAudience},
+		{"an object", good.with("aud", claims{audience: audience}), verify.WrongAudience},
+		{"an audience in another case", good.with("aud", strings.ToUpper(audience)), verify.WrongAudience},
+		{"a claim that is not there", good.with("role", nil), verify.WrongClaim},
+		{"a claim that is another", good.with("tier", "b"), verify.WrongClaim},
+		{"a claim in an array", good.with("tier", []string{"a"}), verify.WrongClaim},
+		{"a claim in another case", good.with("role", nil).with("ROLE", "worker"), verify.WrongClaim},
+		{"no exp", good.with("exp", nil), verify.WrongClaim},
+		{"null exp", good.with("exp", (*int)(nil)), verify.WrongClaim},
+		{"exp is now", good.with("exp", in(0)).with("iat", in(-time.Hour)), ""},
+		{"exp within the leeway", good.with("exp", in(-59*time.Second)).with("iat", in(-time.Hour)), ""},
+		{"exp at its end", good.with("exp", in(-time.Minute)).with("iat", in(-time.Hour)), verify.Expired},
+		{"exp long ago", good.with("exp", 1), verify.Expired},
+		{"exp zero", good.with("exp", 0), verify.Expired},
+		{"nbf to come, within the leeway", good.with("nbf", in(time.Minute)), ""},
+		{"nbf to come", good.with("nbf", in(61*time.Second)), verify.NotYetValid},
+		{"nbf passed", good.with("nbf", in(-time.Hour)), ""},
+		{"nbf is a string", good.with("nbf", "1"), verify.WrongClaim},
+		{"iat to come, within the leeway", good.with("iat", in(time.Minute)), ""},
+		{"iat to come", good.with("iat", in(61*time.Second)), verify.NotYetValid},
+		{"iat is a string", good.with("iat", "1"), verify.WrongClaim},
+		{"a day long", good.with("exp", in(24*time.Hour)), ""},
+		{"longer than a day", good.with("exp", in(24*time.Hour+time.Second)), verify.TooLongLived},
+		{"old and longer than a day", good.with("iat", in(-24*time.Hour)).with("exp", in(time.Second)), verify.TooLongLived},
+		{"no iat", good.with("iat", nil), ""},
+		{"no iat, a day left, and the leeway", good.with("iat", nil).with("exp", in(24*time.Hour+time.Minute)), ""},
+		{"no iat, more than a day left", good.with("iat", nil).with("exp", in(24*time.Hour+61*time.Second)), verify.TooLongLived},
+		{"sub is a number", good.with("sub", 1), verify.WrongClaim},
+		{"jti is an array", good.with("jti", []string{"1"}), verify.WrongClaim},
+		{"session is a number", good.with("ccr:session_id", 1), verify.WrongClaim},
+		{"organisation is an object", good.with("ccr:org_id", claims{}), verify.WrongClaim},
+		{"environment is true", good.with("ccr:pool_id", true), verify.WrongClaim},
+		{"the session and the subject differ", good.with("sub", "ccr:session:a").with("ccr:session_id", "b"), verify.WrongClaim},
+		{"act is a string", good.with("act", "user:1"), verify.WrongClaim},
+		{"act.sub is a number", good.with("act", claims{"sub": 1}), verify.WrongClaim},
+		{"act.email is a number", good.with("act", claims{"sub": "user:1", "email": 1}), verify.WrongClaim},
+		{"act.act is a string", good.with("act", claims{"sub": "user:1", "act": "x"}), verify.WrongClaim},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			refusal := wantRefused(t, v, s.token(tt.claims), tt.want)
+			if tt.want == "" {
+				return
+			}
+			if known := tt.want != verify.WrongIssuer; known != (refusal.Issuer == issuer) {
+				t.Errorf("issuer %q", refusal.Issuer)
+			}
+			// None of these reasons is given without a good signature.
+			if tt.want != verify.WrongIssuer {
+				forged := newSigner(t, verify.EdDSA, s.kid)
+				wantRefused(t, v, forged.token(tt.claims), verify.WrongSignature)
+			}
+		})
+	}
+}
+
+// TestErrorNamesTheClaim shows what an operator sees.
+func TestErrorNamesTheClaim(t *testing.T) {
+	v := newVerifier(t, config(sessionIssuer(t)))
+	refusal := wantRefused(t, v, prefix+signers()[verify.ES256].token(session().with("ccr:role", "bridge")), verify.WrongClaim)
+	if got, want := refusal.Error(), `the credential is refused: claim "ccr:role" (issuer "ccr")`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	refusal = wantRefused(t, v, "x", verify.WrongPrefix)
+	if got, want := refusal.Error(), `the credential is refused: prefix`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestClaudeCode(t *testing.T) {
+	v := newVerifier(t, config(sessionIssuer(t)))
+	s := signers()[verify.ES256]
+	for _, tt := range []struct {
+		name, token string
+		want        verify.Reason
+	}{
+		{"good", prefix + s.token(session()), ""},
+		{"no prefix", s.token(session()), verify.WrongPrefix},
+		{"a session that the vendor hosts", "sk-ant-si-" + s.token(session()), verify.WrongPrefix},
+		{"a session key", "sk-ant-sid01-opaque", verify.WrongPrefix},
+		{"another role", prefix + s.token(session().with("ccr:role", "runner")), verify.WrongClaim},
+		{"no role", prefix + s.token(session().with("ccr:role", nil)), verify.WrongClaim},
+		{"another environment", prefix + s.token(session().with("aud", []string{"ccpool_02", "anthropic-api"})), verify.WrongAudience},
+		{"no environment", prefix + s.token(session().with("aud", "anthropic-api")), verify.WrongAudience},
+		{"another issuer", prefix + s.token(session().with("iss", "ccs")), verify.WrongIssuer},
+		{"no session", prefix + s.token(session().with("ccr:session_id", nil).with("sub", nil)), verify.WrongClaim},
+		{"an empty session", prefix + s.token(session().with("ccr:session_id", "").with("sub", "ccr:session:")), verify.WrongClaim},
+		{"eight hours", prefix + s.token(session().with("exp", now.Add(8*time.Hour).Unix())), ""},
+		{"longer", prefix + s.token(session().with("exp", now.Add(8*time.Hour+time.Second).Unix())), verify.TooLongLived},
+		{"another algorithm", prefix + signers()[verify.EdDSA].token(session()), verify.WrongAlgorithm},
+	} {
+		t.Run(tt.name, func(t *testing.T) { wantRefused(t, v, tt.token, tt.want) })
+	}
+	for _, id := range []string{"", "anthropic-api", "ccpool_", "CCPOOL_1", " ccpool_1"} {
+		if _, err := verify.ClaudeCode(id); err == nil {
+			t.Errorf("%q is taken for the id of an environment", id)
+		}
+	}
+}
+
+// TestIssuers has several issuers: each token is judged by its own, and none by
+// another's keys.
+func TestIssuers(t *testing.T) {
+	a, b, c := newSigner(t, verify.ES256, "same"), newSigner(t, verify.ES256, "same"), newSigner(t, verify.ES256, "same")
+	of := func(prefix, name, audience string, s *signer) verify.Issuer {
+		set, err := verify.NewKeySet(jwks(s.jwk()), quiet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return verify.Issuer{Prefix: prefix, Issuer: name, Audiences: []string{audience}, Keys: set}
+	}
+	small := of("", "a", "one", a)
+	small.MaxSize = 1000
+	v := newVerifier(t, config(small, of("", "b", "one", b), of("p-", "a", "one", c), of("p-", "a", "two", b)))
+	as := func(iss, aud string) claims { return plain().with("iss", iss).with("aud", aud) }
+	for _, tt := range []struct {
+		name, token string
+		want        verify.Reason
+	}{
+		{"a", a.token(as("a", "one")), ""},
+		{"b", b.token(as("b", "one")), ""},
+		{"a behind a prefix", "p-" + c.token(as("a", "one")), ""},
+		{"a behind a prefix, for another audience", "p-" + b.token(as("a", "two")), ""},
+		{"b with the key of a", a.token(as("b", "one")), verify.WrongSignature},
+		{"a with the key of b", b.token(as("a", "one")), verify.WrongSignature},
+		{"a, behind the prefix that has another key", "p-" + a.token(as("a", "one")), verify.WrongSignature},
+		{"one audience with the key of the other", "p-" + c.token(as("a", "two")), verify.WrongSignature},
+		{"neither audience, the key of the first", "p-" + c.token(as("a", "three")), verify.WrongAudience},
+		{"neither audience, another key", "p-" + b.token(as("a", "three")), verify.WrongSignature},
+		{"neither issuer", a.token(as("c", "one")), verify.WrongIssuer},
+		{"b behind a prefix", "p-" + b.token(as("b", "one")), verify.WrongIssuer},
+		{"too long for a", a.token(as("a", "one").with("x", strings.Repeat("x", 800))), verify.Malformed},
+		{"and not for b", b.token(as("b", "one").with("x", strings.Repeat("x", 800))), ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) { wantRefused(t, v, tt.token, tt.want) })
+	}
+}
+
+func TestNew(t *testing.T) {
+	good := plainIssuer(t)
+	with := func(change func(*verify.Issuer)) verify.Config {
+		i := good
+		change(&i)
+		return config(i)
+	}
+	for _, tt := range []struct {
+		config verify.Config
+		want   string // "" for no error
+	}{
+		{config(good), ""},
+		{config(), "no issuer"},
+		{with(func(i *verify.Issuer) { i.Issuer = "" }), "no Issuer"},
+		{with(func(i *verify.Issuer) { i.Audiences = nil }), `"` + issuer + `": it has no Audiences`},
+		{with(func(i *verify.Issuer) { i.Audiences = []string{"a", ""} }), "empty audience"},
+		{with(func(i *verify.Issuer) { i.Keys = nil }), "no Keys"},
+		{with(func(i *verify.Issuer) { i.Algorithms = []verify.Algorithm{"HS256"} }), `algorithm "HS256"`},
+		{with(func(i *verify.Issuer) { i.Algorithms = []verify.Algorithm{"none"} }), `algorithm "none"`},
+		{with(func(i *verify.Issuer) { i.Algorithms = []verify.Algorithm{""} }), `algorithm ""`},
+		{with(func(i *verify.Issuer) { i.Claims = map[string]string{"": "x"} }), "no name"},
+		{with(func(i *verify.Issuer) { i.Prefix = "a.b" }), "Prefix"},
+		{with(func(i *verify.Issuer) { i.Prefix = "a b" }), "Prefix"},
+		{with(func(i *verify.Issuer) { i.Leeway = -1 }), ""},
+		{with(func(i *verify.Issuer) { i.Leeway = 5 * time.Minute }), ""},
+		{with(func(i *verify.Issuer) { i.Leeway = 5*time.Minute + 1 }), "Leeway"},
+		{with(func(i *verify.Issuer) { i.MaxLife = -1 }), "MaxLife"},
+		{with(func(i *verify.Issuer) { i.MaxSize = -1 }), "MaxSize"},
+		{with(func(i *verify.Issuer) { i.MaxSize = 64 << 10 }), ""},
+		{with(func(i *verify.Issuer) { i.MaxSize = 64<<10 + 1 }), "MaxSize"},
+		{config(good, good), "twice"},
+	} {
+		_, err := verify.New(tt.config)
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%v, want %q", err, tt.want)
+		}
+	}
+}
+
+// TestIssuerIsCopied changes what New was given.
+func TestIssuerIsCopied(t *testing.T) {
+	i := plainIssuer(t)
+	i.Claims = map[string]string{"role": "worker"}
+	i.Algorithms = []verify.Algorithm{verify.EdDSA}
+	c := config(i)
+	v := newVerifier(t, c)
+	c.Issuers[0].Audiences[0], c.Issuers[0].Algorithms[0] = "other", verify.ES256
+	i.Claims["role"] = "other"
+	wantRefused(t, v, signers()[verify.EdDSA].token(plain().with("role", "worker")), "")
+}
+
+func TestLeeway(t *testing.T) {
+	for _, tt := range []struct{ leeway, past time.Duration }{
+		{-1, 0}, {0, time.Minute}, {time.Second, time.Second}, {5 * time.Minute, 5 * time.Minute},
+	} {
+		i := plainIssuer(t)
+		i.Leeway = tt.leeway
+		exp := now.Add(time.Hour)
+		token := signers()[verify.EdDSA].token(plain().with("exp", exp.Unix()))
+		at := exp.Add(tt.past - 1)
+		c := config(i)
+		c.Now = func() time.Time { return at }
+		v := newVerifier(t, c)
+		wantRefused(t, v, token, "")
+		at = at.Add(1)
+		wantRefused(t, v, token, verify.Expired)
+	}
+}
+
+// TestClock takes the real clock where none is given.
+func TestClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := config(plainIssuer(t))
+		c.Now = nil
+		v := newVerifier(t, c)
+		token := signers()[verify.EdDSA].token(plain().with("iat", time.Now().Unix()).with("exp", time.Now().Add(time.Hour).Unix()))
+		wantRefused(t, v, token, "")
+		time.Sleep(time.Hour + time.Minute)
+		wantRefused(t, v, token, verify.Expired)
+	})
+}
+
+// revocations are what is revoked, by token id.
+type revocations struct {
+	ids   map[string]bool
+	err   error
+	asked []string
+}
+
+func (r *revocations) Revoked(_ context.Context, p *verify.Principal) (bool, error) {
+	r.asked = append(r.asked, p.TokenID)
+	return r.ids[p.TokenID], r.err
+}
+
+func TestRevocations(t *testing.T) {
+	r := &revocations{ids: map[string]bool{}}
+	c := config(plainIssuer(t))
+	c.Revocations = r
+	v := newVerifier(t, c)
+	token := signers()[verify.EdDSA].token(plain())
+	wantRefused(t, v, token, "")
+	r.ids["1"] = true
+	if refusal := wantRefused(t, v, token, verify.Revoked); refusal.Issuer != issuer {
+		t.Errorf("issuer %q", refusal.Issuer)
+	}
+	r.ids["1"] = false
+	wantRefused(t, v, token, "")
+	r.err = errors.New("the list is stale")
+	if refusal := wantRefused(t, v, token, verify.RevocationsUnavailable); !errors.Is(refusal, r.err) {
+		t.Errorf("%v does not wrap the reason", refusal)
+	}
+	if len(r.asked) != 4 {
+		t.Errorf("asked %d times for 4 tokens", len(r.asked))
+	}
+	wantRefused(t, v, signers()[verify.EdDSA].token(plain().with("exp", 1)), verify.Expired)
+	if len(r.asked) != 4 {
+		t.Error("asked for a token that is not believed")
+	}
+}
+
+// TestAtOnce has one verifier used by many goroutines with tokens of many sizes.
+func TestAtOnce(t *testing.T) {
+	v := newVerifier(t, config(plainIssuer(t)))
+	s := signers()[verify.EdDSA]
+	done := make(chan error)
+	for n := range 16 {
+		id := strings.Repeat("x", 1+n*300)
+		good := s.token(plain().with("jti", id))
+		bad := s.sign(s.header(), plain().with("jti", id+"x").json())
+		bad = good[:strings.LastIndexByte(good, '.')] + bad[strings.LastIndexByte(bad, '.'):]
+		go func() {
+			for range 100 {
+				if p, err := v.Verify(context.Background(), good); err != nil || p.TokenID != id || !strings.Contains(string(p.Claims()), id) {
+					done <- errors.New("a good token is refused, or another's principal returned")
+					return
+				}
+				if _, err := v.Verify(context.Background(), bad); err == nil {
+					done <- errors.New("a bad token is believed")
+					return
+				}
+			}
+			done <- nil
+		}()
+	}
+	for range 16 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
