@@ -17,6 +17,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ingressauth/ingressauth/internal/jwttest"
 	"github.com/ingressauth/ingressauth/verify"
 )
 
@@ -24,38 +25,38 @@ import (
 // told apart from.
 func TestAttacks(t *testing.T) {
 	es, ed, rs := signers()[verify.ES256], signers()[verify.EdDSA], signers()[verify.RS256]
-	attacker := newSigner(t, verify.ES256, es.kid)
+	attacker := jwttest.NewSigner(verify.ES256, es.KeyID)
 	i := plainIssuer(t)
 	i.Prefix = prefix
 	v := newVerifier(t, config(i))
-	good := plain().json()
+	good := plain().JSON()
 
 	// Headers and payloads as text, since no library writes them.
-	header := func(h string) string { return prefix + es.sign(h, good) }
-	payload := func(p string) string { return prefix + es.sign(es.header(), p) }
+	header := func(h string) string { return prefix + es.Sign(h, good) }
+	payload := func(p string) string { return prefix + es.Sign(es.Header(), p) }
 	member := func(m string) string { return payload(strings.TrimSuffix(good, "}") + "," + m + "}") }
 	without := func(name, m string) string {
-		return payload(strings.TrimSuffix(plain().with(name, nil).json(), "}") + "," + m + "}")
+		return payload(strings.TrimSuffix(plain().With(name, nil).JSON(), "}") + "," + m + "}")
 	}
 	unsigned := func(header, signature string) string {
 		return prefix + b64([]byte(header)) + "." + b64([]byte(good)) + "." + signature
 	}
 	// part puts another text in place of one of the three parts.
 	part := func(n int, change func(string) string) string {
-		parts := strings.Split(es.token(plain()), ".")
+		parts := strings.Split(es.Token(plain()), ".")
 		parts[n] = change(parts[n])
 		return prefix + strings.Join(parts, ".")
 	}
 	append_ := func(s string) func(string) string { return func(p string) string { return p + s } }
-	token := es.token(plain())
+	token := es.Token(plain())
 
 	hs256 := func(secret []byte) string {
-		signed := b64([]byte(`{"alg":"HS256","kid":"`+rs.kid+`"}`)) + "." + b64([]byte(good))
+		signed := b64([]byte(`{"alg":"HS256","kid":"`+rs.KeyID+`"}`)) + "." + b64([]byte(good))
 		mac := hmac.New(sha256.New, secret)
 		mac.Write([]byte(signed))
 		return prefix + signed + "." + b64(mac.Sum(nil))
 	}
-	spki, err := x509.MarshalPKIXPublicKey(rs.key.Public())
+	spki, err := x509.MarshalPKIXPublicKey(rs.Key.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,9 +79,9 @@ func TestAttacks(t *testing.T) {
 	zero, one, r, s := new(big.Int), big.NewInt(1), new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])
 	huge := new(big.Int).Sub(new(big.Int).Lsh(one, 256), one)
 
-	edToken := ed.token(plain())
+	edToken := ed.Token(plain())
 	edSigned := edToken[:strings.LastIndexByte(edToken, '.')]
-	edSig := ed.signature(edSigned)
+	edSig := ed.Signature(edSigned)
 	edWith := func(change func(sig []byte)) string {
 		c := bytes.Clone(edSig)
 		change(c)
@@ -99,13 +100,13 @@ func TestAttacks(t *testing.T) {
 		sum := new(big.Int).Add(new(big.Int).SetBytes(le(sig[32:])), l)
 		copy(sig[32:], le(sum.FillBytes(make([]byte, 32))))
 	})
-	rsSigned := strings.TrimPrefix(rs.token(plain()), "")
+	rsSigned := strings.TrimPrefix(rs.Token(plain()), "")
 	rsSigned = rsSigned[:strings.LastIndexByte(rsSigned, '.')]
-	rsSig := rs.signature(rsSigned)
-	plusModulus := new(big.Int).Add(new(big.Int).SetBytes(rsSig), rs.key.Public().(*rsa.PublicKey).N).Bytes()
+	rsSig := rs.Signature(rsSigned)
+	plusModulus := new(big.Int).Add(new(big.Int).SetBytes(rsSig), rs.Key.Public().(*rsa.PublicKey).N).Bytes()
 
-	attackerJWK := strings.TrimSuffix(string(jwks(attacker.jwk())[len(`{"keys":[`):]), "]}")
-	byAttacker := func(h string) string { return prefix + attacker.sign(h, good) }
+	attackerJWK := strings.TrimSuffix(string(jwks(attacker.JWK())[len(`{"keys":[`):]), "]}")
+	byAttacker := func(h string) string { return prefix + attacker.Sign(h, good) }
 
 	type attack struct {
 		name, token string
@@ -114,11 +115,11 @@ func TestAttacks(t *testing.T) {
 	table := []attack{
 		{"the token itself", prefix + token, ""},
 		{"EdDSA", prefix + edToken, ""},
-		{"RS256", prefix + rs.token(plain()), ""},
+		{"RS256", prefix + rs.Token(plain()), ""},
 
 		{"HS256 with the public key as secret, DER", hs256(spki), verify.WrongAlgorithm},
 		{"HS256 with the public key as secret, PEM", hs256(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki})), verify.WrongAlgorithm},
-		{"HS256 with the modulus as secret", hs256(rs.key.Public().(*rsa.PublicKey).N.Bytes()), verify.WrongAlgorithm},
+		{"HS256 with the modulus as secret", hs256(rs.Key.Public().(*rsa.PublicKey).N.Bytes()), verify.WrongAlgorithm},
 		{"HS256 with no secret", hs256(nil), verify.WrongAlgorithm},
 		{"alg missing", header(`{"kid":"ES256"}`), verify.Malformed},
 		{"alg null", header(`{"alg":null,"kid":"ES256"}`), verify.Malformed},
@@ -128,7 +129,7 @@ func TestAttacks(t *testing.T) {
 		{"alg with a space", header(`{"alg":"ES256 ","kid":"ES256"}`), verify.WrongAlgorithm},
 		{"ALG", header(`{"ALG":"ES256","kid":"ES256"}`), verify.Malformed},
 		{"alg by escapes is the same name", header(`{"\u0061lg":"E\u0053256","kid":"ES256"}`), ""},
-		{"PS256", prefix + rs.sign(`{"alg":"PS256","kid":"RS256"}`, good), verify.WrongAlgorithm},
+		{"PS256", prefix + rs.Sign(`{"alg":"PS256","kid":"RS256"}`, good), verify.WrongAlgorithm},
 		{"ES256K", header(`{"alg":"ES256K","kid":"ES256"}`), verify.WrongAlgorithm},
 		{"a JWE", prefix + strings.Repeat("e30.", 4) + "e30", verify.Malformed},
 		{"a JWS in JSON", prefix + `{"payload":"e30","protected":"e30","signature":"AA"}`, verify.Malformed},
@@ -149,8 +150,8 @@ func TestAttacks(t *testing.T) {
 		{"a byte after", withSignature(append(bytes.Clone(sig), 0)), verify.WrongSignature},
 		{"a byte less", withSignature(sig[:63]), verify.WrongSignature},
 		{"half of it", withSignature(sig[:32]), verify.WrongSignature},
-		{"no signature", unsigned(es.header(), ""), verify.Malformed},
-		{"another token's signature", withSignature(es.signature("x")), verify.WrongSignature},
+		{"no signature", unsigned(es.Header(), ""), verify.Malformed},
+		{"another token's signature", withSignature(es.Signature("x")), verify.WrongSignature},
 		{"EdDSA, S plus the order", malleable, verify.WrongSignature},
 		{"EdDSA, all zero", edWith(func(s []byte) { clear(s) }), verify.WrongSignature},
 		{"EdDSA, R the identity", edWith(func(s []byte) { clear(s); s[0] = 1 }), verify.WrongSignature},
@@ -220,7 +221,7 @@ func TestAttacks(t *testing.T) {
 		{"exp minus zero", without("exp", `"exp":-0`), verify.WrongClaim},
 		{"exp true", without("exp", `"exp":true`), verify.WrongClaim},
 		{"exp an array", without("exp", `"exp":[1795525200]`), verify.WrongClaim},
-		{"exp missing", payload(plain().with("exp", nil).json()), verify.WrongClaim},
+		{"exp missing", payload(plain().With("exp", nil).JSON()), verify.WrongClaim},
 		{"exp NaN", without("exp", `"exp":NaN`), verify.Malformed},
 		{"exp in hexadecimal", without("exp", `"exp":0x6B05A2D0`), verify.Malformed},
 		{"exp with a zero before", without("exp", `"exp":01795525200`), verify.Malformed},
@@ -234,7 +235,7 @@ func TestAttacks(t *testing.T) {
 		{"aud longer", without("aud", `"aud":"service.attacker"`), verify.WrongAudience},
 		{"aud with a NUL", without("aud", `"aud":"service\u0000"`), verify.Malformed},
 
-		{"BOM before the header", header("\uFEFF" + es.header()), verify.Malformed},
+		{"BOM before the header", header("\uFEFF" + es.Header()), verify.Malformed},
 		{"BOM before the payload", payload("\uFEFF" + good), verify.Malformed},
 		{"BOM before the token", "\uFEFF" + prefix + token, verify.WrongPrefix},
 		{"UTF-16", payload("{\x00\"\x00a\x00\"\x00:\x001\x00}\x00"), verify.Malformed},
@@ -357,11 +358,11 @@ func lastBits(s string) string {
 // so the header's differs, too.
 func sized(s *signer, n int) string {
 	for _, x := range []string{"", "x", "xx"} {
-		header := fmt.Sprintf(`{"alg":%q,"kid":%q,"x":%q}`, s.alg, s.kid, x)
-		pad := func(n int) string { return plain().with("x", strings.Repeat("x", n)).json() }
-		without := len(prefix) + len(s.sign(header, pad(0)))
+		header := fmt.Sprintf(`{"alg":%q,"kid":%q,"x":%q}`, s.Algorithm, s.KeyID, x)
+		pad := func(n int) string { return plain().With("x", strings.Repeat("x", n)).JSON() }
+		without := len(prefix) + len(s.Sign(header, pad(0)))
 		for more := (n-without)*3/4 - 3; more < n-without; more++ {
-			if token := prefix + s.sign(header, pad(more)); len(token) >= n {
+			if token := prefix + s.Sign(header, pad(more)); len(token) >= n {
 				if len(token) == n {
 					return token
 				}
@@ -395,7 +396,7 @@ func TestHugeTokens(t *testing.T) {
 func TestSignatureLengths(t *testing.T) {
 	v := newVerifier(t, config(plainIssuer(t)))
 	for _, s := range signers() {
-		token := s.token(plain())
+		token := s.Token(plain())
 		signed := token[:strings.LastIndexByte(token, '.')]
 		for n := 1; n < 600; n++ {
 			wantRefused(t, v, signed+"."+b64(make([]byte, n)), verify.WrongSignature)

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ingressauth/ingressauth/internal/jwttest"
 	"github.com/ingressauth/ingressauth/verify"
 )
 
@@ -22,7 +23,7 @@ import (
 // said of it. The good one is used, and the other is not.
 func TestKeys(t *testing.T) {
 	es, ed, rs := signers()[verify.ES256], signers()[verify.EdDSA], signers()[verify.RS256]
-	other := newSigner(t, verify.EdDSA, "good")
+	other := jwttest.NewSigner(verify.EdDSA, "good")
 	long := new(big.Int).Lsh(big.NewInt(1), 8192)
 	for _, tt := range []struct {
 		name   string
@@ -33,7 +34,7 @@ func TestKeys(t *testing.T) {
 		{"no use, key_ops and alg", es, claims{"use": nil, "alg": nil}, ""},
 		{"key_ops", ed, claims{"use": nil, "key_ops": []string{"sign", "verify"}}, ""},
 		{"null is not there", rs, claims{"use": (*int)(nil), "key_ops": (*int)(nil), "alg": (*int)(nil)}, ""},
-		{"unknown members", es, claims{"x": es.jwk()["x"], "exp": 1, "x5t": "AA", "x5c": []string{"AA"}}, ""},
+		{"unknown members", es, claims{"x": es.JWK()["x"], "exp": 1, "x5t": "AA", "x5c": []string{"AA"}}, ""},
 		{"a zero before the modulus", rs, claims{"n": b64(append([]byte{0}, rsModulus(rs)...))}, ""},
 
 		{"use enc", es, claims{"use": "enc"}, `"use" is not "sig"`},
@@ -55,14 +56,14 @@ func TestKeys(t *testing.T) {
 		{"X25519", ed, claims{"crv": "X25519"}, "neither"},
 		{"Ed448", ed, claims{"crv": "Ed448"}, "neither"},
 		{"the curve of another type", ed, claims{"kty": "EC"}, "neither"},
-		{"not a point", es, claims{"y": es.jwk()["x"]}, "not a point of P-256"},
+		{"not a point", es, claims{"y": es.JWK()["x"]}, "not a point of P-256"},
 		{"the point at zero", es, claims{"x": b64(make([]byte, 32)), "y": b64(make([]byte, 32))}, "not a point of P-256"},
 		{"a coordinate of 31 bytes", es, claims{"x": b64(make([]byte, 31))}, "not 32 bytes"},
 		{"a coordinate of 33 bytes", es, claims{"x": b64(make([]byte, 33))}, "not 32 bytes"},
 		{"no coordinate", es, claims{"y": nil}, `"y" is missing`},
 		{"a coordinate that is a number", es, claims{"y": 1}, `"y" is missing`},
-		{"padding", es, claims{"x": es.jwk()["x"].(string) + "="}, `"x" is missing, or not base64url`},
-		{"a line break", es, claims{"x": es.jwk()["x"].(string) + "\n"}, `"x" is missing, or not base64url`},
+		{"padding", es, claims{"x": es.JWK()["x"].(string) + "="}, `"x" is missing, or not base64url`},
+		{"a line break", es, claims{"x": es.JWK()["x"].(string) + "\n"}, `"x" is missing, or not base64url`},
 		{"Ed25519 of 31 bytes", ed, claims{"x": b64(make([]byte, 31))}, "not 32 bytes"},
 		{"RSA of 2047 bits", rs, claims{"n": b64(new(big.Int).Rsh(new(big.Int).SetBytes(rsModulus(rs)), 1).Bytes())}, "2047 bits"},
 		{"RSA of 1024 bits", rs, claims{"n": b64(rsModulus(rs)[:128])}, "1024 bits"},
@@ -82,8 +83,8 @@ func TestKeys(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var log logBuffer
-			twin := newSigner(t, verify.EdDSA, "twin")
-			set, err := verify.NewKeySet(jwks(other.jwk(), tt.of.jwk(tt.change), twin.jwk()), log.logger())
+			twin := jwttest.NewSigner(verify.EdDSA, "twin")
+			set, err := verify.NewKeySet(jwks(other.JWK(), tt.of.JWK(tt.change), twin.JWK()), log.logger())
 			lines := log.take()
 			if want, ok := strings.CutPrefix(tt.want, "error: "); ok {
 				if err == nil || !strings.Contains(err.Error(), want) {
@@ -97,19 +98,19 @@ func TestKeys(t *testing.T) {
 			i := plainIssuer(t)
 			i.Keys = set
 			v := newVerifier(t, config(i))
-			wantRefused(t, v, other.token(plain()), "")
+			wantRefused(t, v, other.Token(plain()), "")
 			switch {
 			case tt.want == "":
 				wantLines(t, lines)
-				wantRefused(t, v, tt.of.token(plain()), "")
+				wantRefused(t, v, tt.of.Token(plain()), "")
 			case tt.change["kid"] == "twin": // neither is used
 				wantLines(t, lines, tt.want, tt.want)
 				for _, s := range []*signer{tt.of, twin} {
-					wantRefused(t, v, s.sign(fmt.Sprintf(`{"alg":%q,"kid":"twin"}`, s.alg), plain().json()), verify.WrongKey)
+					wantRefused(t, v, s.Sign(fmt.Sprintf(`{"alg":%q,"kid":"twin"}`, s.Algorithm), plain().JSON()), verify.WrongKey)
 				}
 			default:
 				wantLines(t, lines, tt.want)
-				wantRefused(t, v, tt.of.token(plain()), verify.WrongKey)
+				wantRefused(t, v, tt.of.Token(plain()), verify.WrongKey)
 			}
 			for _, line := range lines {
 				if !strings.Contains(line, "level=WARN") || strings.Contains(line, "\\n\\n") {
@@ -121,7 +122,7 @@ func TestKeys(t *testing.T) {
 }
 
 func rsModulus(s *signer) []byte {
-	n, err := base64.RawURLEncoding.DecodeString(s.jwk()["n"].(string))
+	n, err := base64.RawURLEncoding.DecodeString(s.JWK()["n"].(string))
 	if err != nil {
 		panic(err)
 	}
@@ -130,10 +131,10 @@ func rsModulus(s *signer) []byte {
 
 func TestKeySets(t *testing.T) {
 	ed := signers()[verify.EdDSA]
-	key := string(jwks(ed.jwk()))
-	var many []map[string]any
+	key := string(jwks(ed.JWK()))
+	var many []claims
 	for n := range 257 {
-		many = append(many, ed.jwk(claims{"kid": fmt.Sprint(n)}))
+		many = append(many, ed.JWK(claims{"kid": fmt.Sprint(n)}))
 	}
 	for _, tt := range []struct{ name, jwks, want string }{
 		{"one key", key, ""},
@@ -154,7 +155,7 @@ func TestKeySets(t *testing.T) {
 		{"keys null", `{"keys":null}`, `no array "keys"`},
 		{"no keys", `{"keys":[]}`, "no key that is of use"},
 		{"a key that is no object", `{"keys":[1]}`, "no key that is of use"},
-		{"no key of use", string(jwks(ed.jwk(claims{"use": "enc"}))), "no key that is of use"},
+		{"no key of use", string(jwks(ed.JWK(claims{"use": "enc"}))), "no key that is of use"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := verify.NewKeySet([]byte(tt.jwks), quiet)
@@ -167,9 +168,9 @@ func TestKeySets(t *testing.T) {
 
 // TestKeysWithoutID has sets in which not every key has a "kid".
 func TestKeysWithoutID(t *testing.T) {
-	a, b := newSigner(t, verify.EdDSA, "a"), newSigner(t, verify.ES256, "b")
+	a, b := jwttest.NewSigner(verify.EdDSA, "a"), jwttest.NewSigner(verify.ES256, "b")
 	nameless := claims{"kid": nil}
-	verifier := func(keys ...map[string]any) *verify.Verifier {
+	verifier := func(keys ...claims) *verify.Verifier {
 		set, err := verify.NewKeySet(jwks(keys...), quiet)
 		if err != nil {
 			t.Fatal(err)
@@ -178,23 +179,23 @@ func TestKeysWithoutID(t *testing.T) {
 		i.Keys = set
 		return newVerifier(t, config(i))
 	}
-	without := func(s *signer) string { return s.sign(fmt.Sprintf(`{"alg":%q}`, s.alg), plain().json()) }
+	without := func(s *signer) string { return s.Sign(fmt.Sprintf(`{"alg":%q}`, s.Algorithm), plain().JSON()) }
 	for _, tt := range []struct {
 		name  string
 		v     *verify.Verifier
 		token string
 		want  verify.Reason
 	}{
-		{"a key alone, no id", verifier(a.jwk()), without(a), ""},
-		{"a key alone, its id", verifier(a.jwk()), a.token(plain()), ""},
-		{"a nameless key alone, no id", verifier(a.jwk(nameless)), without(a), ""},
-		{"a nameless key alone, an id", verifier(a.jwk(nameless)), a.token(plain()), verify.WrongKey},
-		{"a nameless key alone, an empty id", verifier(a.jwk(nameless)), a.sign(`{"alg":"EdDSA","kid":""}`, plain().json()), verify.WrongKey},
-		{"a key alone, another's algorithm", verifier(a.jwk()), without(b), verify.WrongAlgorithm},
-		{"two keys, no id", verifier(a.jwk(), b.jwk()), without(a), verify.WrongKey},
-		{"a nameless and another, no id", verifier(a.jwk(nameless), b.jwk()), without(a), verify.WrongKey},
-		{"a nameless and another, the other's id", verifier(a.jwk(nameless), b.jwk()), b.token(plain()), ""},
-		{"an empty id is one", verifier(a.jwk(claims{"kid": ""}), b.jwk()), a.sign(`{"alg":"EdDSA","kid":""}`, plain().json()), ""},
+		{"a key alone, no id", verifier(a.JWK()), without(a), ""},
+		{"a key alone, its id", verifier(a.JWK()), a.Token(plain()), ""},
+		{"a nameless key alone, no id", verifier(a.JWK(nameless)), without(a), ""},
+		{"a nameless key alone, an id", verifier(a.JWK(nameless)), a.Token(plain()), verify.WrongKey},
+		{"a nameless key alone, an empty id", verifier(a.JWK(nameless)), a.Sign(`{"alg":"EdDSA","kid":""}`, plain().JSON()), verify.WrongKey},
+		{"a key alone, another's algorithm", verifier(a.JWK()), without(b), verify.WrongAlgorithm},
+		{"two keys, no id", verifier(a.JWK(), b.JWK()), without(a), verify.WrongKey},
+		{"a nameless and another, no id", verifier(a.JWK(nameless), b.JWK()), without(a), verify.WrongKey},
+		{"a nameless and another, the other's id", verifier(a.JWK(nameless), b.JWK()), b.Token(plain()), ""},
+		{"an empty id is one", verifier(a.JWK(claims{"kid": ""}), b.JWK()), a.Sign(`{"alg":"EdDSA","kid":""}`, plain().JSON()), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) { wantRefused(t, tt.v, tt.token, tt.want) })
 	}
@@ -231,43 +232,43 @@ func (f *keyFile) write(text []byte) {
 
 func TestKeyFileIsFollowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, b := newSigner(t, verify.EdDSA, "a"), newSigner(t, verify.EdDSA, "b")
-		f := newKeyFile(t, jwks(a.jwk()))
-		wantRefused(t, f.v, a.token(plain()), "")
-		wantRefused(t, f.v, b.token(plain()), verify.WrongKey)
+		a, b := jwttest.NewSigner(verify.EdDSA, "a"), jwttest.NewSigner(verify.EdDSA, "b")
+		f := newKeyFile(t, jwks(a.JWK()))
+		wantRefused(t, f.v, a.Token(plain()), "")
+		wantRefused(t, f.v, b.Token(plain()), verify.WrongKey)
 
 		// A new key is there at once, for who asks for it.
-		f.write(jwks(a.jwk(), b.jwk()))
+		f.write(jwks(a.JWK(), b.JWK()))
 		time.Sleep(100 * time.Millisecond)
-		wantRefused(t, f.v, b.token(plain()), "")
+		wantRefused(t, f.v, b.Token(plain()), "")
 
 		// A key that goes is gone in a second.
-		if err := os.WriteFile(f.path+".new", jwks(b.jwk()), 0o600); err != nil {
+		if err := os.WriteFile(f.path+".new", jwks(b.JWK()), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Rename(f.path+".new", f.path); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
-		wantRefused(t, f.v, a.token(plain()), verify.WrongKey)
-		wantRefused(t, f.v, b.token(plain()), "")
+		wantRefused(t, f.v, a.Token(plain()), verify.WrongKey)
+		wantRefused(t, f.v, b.Token(plain()), "")
 		wantLines(t, f.log.take())
 
 		// The same id, another key.
-		c := newSigner(t, verify.EdDSA, "b")
-		f.write(jwks(c.jwk()))
+		c := jwttest.NewSigner(verify.EdDSA, "b")
+		f.write(jwks(c.JWK()))
 		time.Sleep(time.Second)
-		wantRefused(t, f.v, b.token(plain()), verify.WrongSignature)
-		wantRefused(t, f.v, c.token(plain()), "")
+		wantRefused(t, f.v, b.Token(plain()), verify.WrongSignature)
+		wantRefused(t, f.v, c.Token(plain()), "")
 	})
 }
 
 // TestKeyFileFails has a file that cannot be used for a while: its last keys stand for
 // five minutes, which is said once.
 func TestKeyFileFails(t *testing.T) {
-	a := newSigner(t, verify.EdDSA, "a")
-	good := jwks(a.jwk())
-	private := jwks(a.jwk(claims{"d": "AA"}))
+	a := jwttest.NewSigner(verify.EdDSA, "a")
+	good := jwks(a.JWK())
+	private := jwks(a.JWK(claims{"d": "AA"}))
 	for _, tt := range []struct {
 		name  string
 		spoil func(f *keyFile)
@@ -283,7 +284,7 @@ func TestKeyFileFails(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newKeyFile(t, good)
-				token := a.token(plain())
+				token := a.Token(plain())
 				tt.spoil(f)
 				for range 5 * 60 {
 					time.Sleep(time.Second)
@@ -309,21 +310,21 @@ func TestKeyFileFails(t *testing.T) {
 // it stays.
 func TestKeyFileSaysItOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, b, c := newSigner(t, verify.EdDSA, "a"), newSigner(t, verify.EdDSA, "b"), newSigner(t, verify.EdDSA, "c")
+		a, b, c := jwttest.NewSigner(verify.EdDSA, "a"), jwttest.NewSigner(verify.EdDSA, "b"), jwttest.NewSigner(verify.EdDSA, "c")
 		enc := claims{"use": "enc"}
-		f := newKeyFile(t, jwks(a.jwk(), b.jwk(enc)))
+		f := newKeyFile(t, jwks(a.JWK(), b.JWK(enc)))
 		wantLines(t, f.log.take(), `"b"`)
 		for range 10 {
 			time.Sleep(time.Second)
-			wantRefused(t, f.v, a.token(plain()), "")
+			wantRefused(t, f.v, a.Token(plain()), "")
 		}
-		f.write(jwks(c.jwk(), b.jwk(enc)))
+		f.write(jwks(c.JWK(), b.JWK(enc)))
 		time.Sleep(time.Second)
-		wantRefused(t, f.v, c.token(plain()), "")
+		wantRefused(t, f.v, c.Token(plain()), "")
 		wantLines(t, f.log.take())
-		f.write(jwks(c.jwk(enc)))
+		f.write(jwks(c.JWK(enc)))
 		time.Sleep(time.Second)
-		wantRefused(t, f.v, c.token(plain()), verify.WrongKey)
+		wantRefused(t, f.v, c.Token(plain()), verify.WrongKey)
 		wantLines(t, f.log.take(), `"c"`, "no key that is of use: every token is refused")
 	})
 }
@@ -332,10 +333,10 @@ func TestKeyFileSaysItOnce(t *testing.T) {
 // times a second, and not for each.
 func TestKeyFileMadeUpIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newSigner(t, verify.EdDSA, "a")
-		f := newKeyFile(t, jwks(a.jwk()))
-		madeUp := a.sign(`{"alg":"EdDSA","kid":"x"}`, plain().json())
-		f.write(jwks(a.jwk(claims{"kid": "x"})))
+		a := jwttest.NewSigner(verify.EdDSA, "a")
+		f := newKeyFile(t, jwks(a.JWK()))
+		madeUp := a.Sign(`{"alg":"EdDSA","kid":"x"}`, plain().JSON())
+		f.write(jwks(a.JWK(claims{"kid": "x"})))
 		for range 99 {
 			time.Sleep(time.Millisecond)
 			wantRefused(t, f.v, madeUp, verify.WrongKey)
@@ -359,7 +360,7 @@ func TestNewFileKeySet(t *testing.T) {
 		{dir, "not a regular file"},
 		{file("empty", nil), "not strict JSON"},
 		{file("none", jwks()), "no key that is of use"},
-		{file("private", jwks(signers()[verify.EdDSA].jwk(claims{"d": "AA"}))), "it is private"},
+		{file("private", jwks(signers()[verify.EdDSA].JWK(claims{"d": "AA"}))), "it is private"},
 	}
 	if runtime.GOOS != "windows" {
 		fifo := filepath.Join(dir, "fifo")
@@ -377,9 +378,9 @@ func TestNewFileKeySet(t *testing.T) {
 
 // TestKeyFileAtOnce rewrites the file in place, while many verify.
 func TestKeyFileAtOnce(t *testing.T) {
-	a := newSigner(t, verify.EdDSA, "a")
-	f := newKeyFile(t, jwks(a.jwk()))
-	token := a.token(plain())
+	a := jwttest.NewSigner(verify.EdDSA, "a")
+	f := newKeyFile(t, jwks(a.JWK()))
+	token := a.Token(plain())
 	stop, done := make(chan struct{}), make(chan error)
 	for range 8 {
 		go func() {
@@ -397,9 +398,9 @@ func TestKeyFileAtOnce(t *testing.T) {
 			}
 		}()
 	}
-	padded := slices.Concat(jwks(a.jwk()), []byte(strings.Repeat(" ", 100_000)))
+	padded := slices.Concat(jwks(a.JWK()), []byte(strings.Repeat(" ", 100_000)))
 	for end := time.Now().Add(2500 * time.Millisecond); time.Now().Before(end); {
-		f.write(jwks(a.jwk()))
+		f.write(jwks(a.JWK()))
 		f.write(padded)
 	}
 	close(stop)

@@ -56,7 +56,7 @@ func TestVerifyRequest(t *testing.T) {
 	c := config(plainIssuer(t))
 	c.SessionKeys = newSessionKeys()
 	v := newVerifier(t, c)
-	token := signers()[verify.EdDSA].token(plain())
+	token := signers()[verify.EdDSA].Token(plain())
 	const cookie, organization = "Cookie", "X-Organization-Uuid"
 	auth := "Authorization"
 	for _, tt := range []struct {
@@ -178,7 +178,7 @@ func TestRequestsOfTransport(t *testing.T) {
 	c.SessionKeys = newSessionKeys()
 	v := newVerifier(t, c)
 	for _, tt := range []struct{ text, organization string }{
-		{signers()[verify.ES256].token(plain()), ""}, {oneKey, ""}, {manyKey, "org-2"},
+		{signers()[verify.ES256].Token(plain()), ""}, {oneKey, ""}, {manyKey, "org-2"},
 	} {
 		token, err := ingressauth.NewToken(tt.text, tt.organization)
 		if err != nil {

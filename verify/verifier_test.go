@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/ingressauth/ingressauth/internal/jwttest"
 	"github.com/ingressauth/ingressauth/verify"
 )
 
@@ -32,40 +33,40 @@ func TestPrincipal(t *testing.T) {
 		want   verify.Principal
 	}{
 		{"full", session(), full},
-		{"no flat claims", session().with("ccr:session_id", nil).with("ccr:org_id", nil).with("ccr:pool_id", nil),
+		{"no flat claims", session().With("ccr:session_id", nil).With("ccr:org_id", nil).With("ccr:pool_id", nil),
 			with(func(p *verify.Principal) { p.Organization, p.Environment = "", "" })},
-		{"no subject", session().with("sub", nil), with(func(p *verify.Principal) { p.Subject = "" })},
-		{"no actor", session().with("act", nil), with(func(p *verify.Principal) { p.Creator, p.Runner = verify.Creator{}, "" })},
-		{"an agent", session().with("act", claims{"sub": "agent:bot:7"}),
+		{"no subject", session().With("sub", nil), with(func(p *verify.Principal) { p.Subject = "" })},
+		{"no actor", session().With("act", nil), with(func(p *verify.Principal) { p.Creator, p.Runner = verify.Creator{}, "" })},
+		{"an agent", session().With("act", claims{"sub": "agent:bot:7"}),
 			with(func(p *verify.Principal) { p.Creator, p.Runner = verify.Creator{Kind: verify.Agent, ID: "bot:7"}, "" })},
-		{"an unknown kind of creator", session().with("act", claims{"sub": "robot:7", "email": "x@example.com"}),
+		{"an unknown kind of creator", session().With("act", claims{"sub": "robot:7", "email": "x@example.com"}),
 			with(func(p *verify.Principal) { p.Creator, p.Runner = verify.Creator{}, "" })},
-		{"a creator without an id", session().with("act", claims{"sub": "user:"}),
+		{"a creator without an id", session().With("act", claims{"sub": "user:"}),
 			with(func(p *verify.Principal) { p.Creator, p.Runner = verify.Creator{}, "" })},
-		{"another second actor", session().with("act", claims{"sub": "user:u", "act": claims{"sub": "ccr:pool:p"}}),
+		{"another second actor", session().With("act", claims{"sub": "user:u", "act": claims{"sub": "ccr:pool:p"}}),
 			with(func(p *verify.Principal) { p.Creator, p.Runner = verify.Creator{Kind: verify.User, ID: "u"}, "" })},
-		{"null is not there", session().with("act", claims{"sub": "user:user_1", "email": (*string)(nil)}).with("jti", (*string)(nil)).with("iat", (*int)(nil)),
+		{"null is not there", session().With("act", claims{"sub": "user:user_1", "email": (*string)(nil)}).With("jti", (*string)(nil)).With("iat", (*int)(nil)),
 			with(func(p *verify.Principal) {
 				p.Creator.Email, p.Runner, p.TokenID, p.IssuedAt = "", "", "", time.Time{}
 			})},
-		{"a fraction of a second", session().with("exp", float64(now.Unix()+60)+0.25),
+		{"a fraction of a second", session().With("exp", float64(now.Unix()+60)+0.25),
 			with(func(p *verify.Principal) { p.ExpiresAt = now.Add(time.Minute + 250*time.Millisecond) })},
-		{"escapes", session().with("jti", "\"\\/\b\f\n\r\t\u00e9\U0001F600\u2028"),
+		{"escapes", session().With("jti", "\"\\/\b\f\n\r\t\u00e9\U0001F600\u2028"),
 			with(func(p *verify.Principal) { p.TokenID = "\"\\/\b\f\n\r\t\u00e9\U0001F600\u2028" })},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p, err := v.Verify(context.Background(), prefix+s.token(tt.claims))
+			p, err := v.Verify(context.Background(), prefix+s.Token(tt.claims))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if d := cmp.Diff(&tt.want, p, cmpopts.IgnoreUnexported(verify.Principal{})); d != "" {
 				t.Error(d)
 			}
-			if got, want := string(p.Claims()), tt.claims.json(); got != want {
+			if got, want := string(p.Claims()), tt.claims.JSON(); got != want {
 				t.Errorf("claims %s, want %s", got, want)
 			}
 			p.Claims()[0] = 'x' // it is the caller's
-			if got, want := string(p.Claims()), tt.claims.json(); got != want {
+			if got, want := string(p.Claims()), tt.claims.JSON(); got != want {
 				t.Errorf("claims %s, want %s", got, want)
 			}
 		})
@@ -79,14 +80,14 @@ func TestPrincipal(t *testing.T) {
 func TestAlgorithms(t *testing.T) {
 	v := newVerifier(t, config(plainIssuer(t)))
 	for alg, s := range signers() {
-		wantRefused(t, v, s.token(plain()), "")
+		wantRefused(t, v, s.Token(plain()), "")
 		for other, o := range signers() {
 			if other == alg {
 				continue
 			}
-			wantRefused(t, v, s.sign(o.header(), plain().json()), verify.WrongSignature)
-			mixed := strings.Replace(s.header(), string(alg), string(other), 1)
-			wantRefused(t, v, s.sign(mixed, plain().json()), verify.WrongAlgorithm)
+			wantRefused(t, v, s.Sign(o.Header(), plain().JSON()), verify.WrongSignature)
+			mixed := strings.Replace(s.Header(), string(alg), string(other), 1)
+			wantRefused(t, v, s.Sign(mixed, plain().JSON()), verify.WrongAlgorithm)
 		}
 		i := plainIssuer(t)
 		i.Algorithms = []verify.Algorithm{alg}
@@ -96,7 +97,7 @@ func TestAlgorithms(t *testing.T) {
 			if other == alg {
 				want = ""
 			}
-			wantRefused(t, only, o.token(plain()), want)
+			wantRefused(t, only, o.Token(plain()), want)
 		}
 	}
 }
@@ -105,7 +106,7 @@ func TestClaims(t *testing.T) {
 	i := plainIssuer(t)
 	i.Claims = map[string]string{"role": "worker", "tier": "a"}
 	v := newVerifier(t, config(i))
-	good := plain().with("role", "worker").with("tier", "a")
+	good := plain().With("role", "worker").With("tier", "a")
 	s := signers()[verify.EdDSA]
 	in := func(d time.Duration) int64 { return now.Add(d).Unix() }
 	for _, tt := range []struct {
@@ -114,58 +115,58 @@ func TestClaims(t *testing.T) {
 		want   verify.Reason
 	}{
 		{"good", good, ""},
-		{"unknown claims", good.with("x", 1).with("y", claims{"z": []int{1}}), ""},
-		{"no issuer", good.with("iss", nil), verify.WrongIssuer},
-		{"null issuer", good.with("iss", (*string)(nil)), verify.WrongIssuer},
-		{"another issuer", good.with("iss", issuer+"/"), verify.WrongIssuer},
-		{"issuer in another case", good.with("iss", strings.ToUpper(issuer)), verify.WrongIssuer},
-		{"issuers", good.with("iss", []string{issuer}), verify.WrongIssuer},
-		{"no audience", good.with("aud", nil), verify.WrongAudience},
-		{"another audience", good.with("aud", "other"), verify.WrongAudience},
-		{"an array of audiences", good.with("aud", []string{"other", audience}), ""},
-		{"an array of others", good.with("aud", []string{"other", audience + "2"}), verify.WrongAudience},
-		{"an empty array", good.with("aud", []string{}), verify.WrongAudience},
-		{"an array with a number", good.with("aud", []any{audience, 1}), verify.WrongAudience},
-		{"an array in an array", good.with("aud", [][]string{{audience}}), verify.WrongAudience},
-		{"an object", good.with("aud", claims{audience: audience}), verify.WrongAudience},
-		{"an audience in another case", good.with("aud", strings.ToUpper(audience)), verify.WrongAudience},
-		{"a claim that is not there", good.with("role", nil), verify.WrongClaim},
-		{"a claim that is another", good.with("tier", "b"), verify.WrongClaim},
-		{"a claim in an array", good.with("tier", []string{"a"}), verify.WrongClaim},
-		{"a claim in another case", good.with("role", nil).with("ROLE", "worker"), verify.WrongClaim},
-		{"no exp", good.with("exp", nil), verify.WrongClaim},
-		{"null exp", good.with("exp", (*int)(nil)), verify.WrongClaim},
-		{"exp is now", good.with("exp", in(0)).with("iat", in(-time.Hour)), ""},
-		{"exp within the leeway", good.with("exp", in(-59*time.Second)).with("iat", in(-time.Hour)), ""},
-		{"exp at its end", good.with("exp", in(-time.Minute)).with("iat", in(-time.Hour)), verify.Expired},
-		{"exp long ago", good.with("exp", 1), verify.Expired},
-		{"exp zero", good.with("exp", 0), verify.Expired},
-		{"nbf to come, within the leeway", good.with("nbf", in(time.Minute)), ""},
-		{"nbf to come", good.with("nbf", in(61*time.Second)), verify.NotYetValid},
-		{"nbf passed", good.with("nbf", in(-time.Hour)), ""},
-		{"nbf is a string", good.with("nbf", "1"), verify.WrongClaim},
-		{"iat to come, within the leeway", good.with("iat", in(time.Minute)), ""},
-		{"iat to come", good.with("iat", in(61*time.Second)), verify.NotYetValid},
-		{"iat is a string", good.with("iat", "1"), verify.WrongClaim},
-		{"a day long", good.with("exp", in(24*time.Hour)), ""},
-		{"longer than a day", good.with("exp", in(24*time.Hour+time.Second)), verify.TooLongLived},
-		{"old and longer than a day", good.with("iat", in(-24*time.Hour)).with("exp", in(time.Second)), verify.TooLongLived},
-		{"no iat", good.with("iat", nil), ""},
-		{"no iat, a day left, and the leeway", good.with("iat", nil).with("exp", in(24*time.Hour+time.Minute)), ""},
-		{"no iat, more than a day left", good.with("iat", nil).with("exp", in(24*time.Hour+61*time.Second)), verify.TooLongLived},
-		{"sub is a number", good.with("sub", 1), verify.WrongClaim},
-		{"jti is an array", good.with("jti", []string{"1"}), verify.WrongClaim},
-		{"session is a number", good.with("ccr:session_id", 1), verify.WrongClaim},
-		{"organisation is an object", good.with("ccr:org_id", claims{}), verify.WrongClaim},
-		{"environment is true", good.with("ccr:pool_id", true), verify.WrongClaim},
-		{"the session and the subject differ", good.with("sub", "ccr:session:a").with("ccr:session_id", "b"), verify.WrongClaim},
-		{"act is a string", good.with("act", "user:1"), verify.WrongClaim},
-		{"act.sub is a number", good.with("act", claims{"sub": 1}), verify.WrongClaim},
-		{"act.email is a number", good.with("act", claims{"sub": "user:1", "email": 1}), verify.WrongClaim},
-		{"act.act is a string", good.with("act", claims{"sub": "user:1", "act": "x"}), verify.WrongClaim},
+		{"unknown claims", good.With("x", 1).With("y", claims{"z": []int{1}}), ""},
+		{"no issuer", good.With("iss", nil), verify.WrongIssuer},
+		{"null issuer", good.With("iss", (*string)(nil)), verify.WrongIssuer},
+		{"another issuer", good.With("iss", issuer+"/"), verify.WrongIssuer},
+		{"issuer in another case", good.With("iss", strings.ToUpper(issuer)), verify.WrongIssuer},
+		{"issuers", good.With("iss", []string{issuer}), verify.WrongIssuer},
+		{"no audience", good.With("aud", nil), verify.WrongAudience},
+		{"another audience", good.With("aud", "other"), verify.WrongAudience},
+		{"an array of audiences", good.With("aud", []string{"other", audience}), ""},
+		{"an array of others", good.With("aud", []string{"other", audience + "2"}), verify.WrongAudience},
+		{"an empty array", good.With("aud", []string{}), verify.WrongAudience},
+		{"an array with a number", good.With("aud", []any{audience, 1}), verify.WrongAudience},
+		{"an array in an array", good.With("aud", [][]string{{audience}}), verify.WrongAudience},
+		{"an object", good.With("aud", claims{audience: audience}), verify.WrongAudience},
+		{"an audience in another case", good.With("aud", strings.ToUpper(audience)), verify.WrongAudience},
+		{"a claim that is not there", good.With("role", nil), verify.WrongClaim},
+		{"a claim that is another", good.With("tier", "b"), verify.WrongClaim},
+		{"a claim in an array", good.With("tier", []string{"a"}), verify.WrongClaim},
+		{"a claim in another case", good.With("role", nil).With("ROLE", "worker"), verify.WrongClaim},
+		{"no exp", good.With("exp", nil), verify.WrongClaim},
+		{"null exp", good.With("exp", (*int)(nil)), verify.WrongClaim},
+		{"exp is now", good.With("exp", in(0)).With("iat", in(-time.Hour)), ""},
+		{"exp within the leeway", good.With("exp", in(-59*time.Second)).With("iat", in(-time.Hour)), ""},
+		{"exp at its end", good.With("exp", in(-time.Minute)).With("iat", in(-time.Hour)), verify.Expired},
+		{"exp long ago", good.With("exp", 1), verify.Expired},
+		{"exp zero", good.With("exp", 0), verify.Expired},
+		{"nbf to come, within the leeway", good.With("nbf", in(time.Minute)), ""},
+		{"nbf to come", good.With("nbf", in(61*time.Second)), verify.NotYetValid},
+		{"nbf passed", good.With("nbf", in(-time.Hour)), ""},
+		{"nbf is a string", good.With("nbf", "1"), verify.WrongClaim},
+		{"iat to come, within the leeway", good.With("iat", in(time.Minute)), ""},
+		{"iat to come", good.With("iat", in(61*time.Second)), verify.NotYetValid},
+		{"iat is a string", good.With("iat", "1"), verify.WrongClaim},
+		{"a day long", good.With("exp", in(24*time.Hour)), ""},
+		{"longer than a day", good.With("exp", in(24*time.Hour+time.Second)), verify.TooLongLived},
+		{"old and longer than a day", good.With("iat", in(-24*time.Hour)).With("exp", in(time.Second)), verify.TooLongLived},
+		{"no iat", good.With("iat", nil), ""},
+		{"no iat, a day left, and the leeway", good.With("iat", nil).With("exp", in(24*time.Hour+time.Minute)), ""},
+		{"no iat, more than a day left", good.With("iat", nil).With("exp", in(24*time.Hour+61*time.Second)), verify.TooLongLived},
+		{"sub is a number", good.With("sub", 1), verify.WrongClaim},
+		{"jti is an array", good.With("jti", []string{"1"}), verify.WrongClaim},
+		{"session is a number", good.With("ccr:session_id", 1), verify.WrongClaim},
+		{"organisation is an object", good.With("ccr:org_id", claims{}), verify.WrongClaim},
+		{"environment is true", good.With("ccr:pool_id", true), verify.WrongClaim},
+		{"the session and the subject differ", good.With("sub", "ccr:session:a").With("ccr:session_id", "b"), verify.WrongClaim},
+		{"act is a string", good.With("act", "user:1"), verify.WrongClaim},
+		{"act.sub is a number", good.With("act", claims{"sub": 1}), verify.WrongClaim},
+		{"act.email is a number", good.With("act", claims{"sub": "user:1", "email": 1}), verify.WrongClaim},
+		{"act.act is a string", good.With("act", claims{"sub": "user:1", "act": "x"}), verify.WrongClaim},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			refusal := wantRefused(t, v, s.token(tt.claims), tt.want)
+			refusal := wantRefused(t, v, s.Token(tt.claims), tt.want)
 			if tt.want == "" {
 				return
 			}
@@ -174,8 +175,8 @@ func TestClaims(t *testing.T) {
 			}
 			// None of these reasons is given without a good signature.
 			if tt.want != verify.WrongIssuer {
-				forged := newSigner(t, verify.EdDSA, s.kid)
-				wantRefused(t, v, forged.token(tt.claims), verify.WrongSignature)
+				forged := jwttest.NewSigner(verify.EdDSA, s.KeyID)
+				wantRefused(t, v, forged.Token(tt.claims), verify.WrongSignature)
 			}
 		})
 	}
@@ -184,7 +185,7 @@ func TestClaims(t *testing.T) {
 // TestErrorNamesTheClaim shows what an operator sees.
 func TestErrorNamesTheClaim(t *testing.T) {
 	v := newVerifier(t, config(sessionIssuer(t)))
-	refusal := wantRefused(t, v, prefix+signers()[verify.ES256].token(session().with("ccr:role", "bridge")), verify.WrongClaim)
+	refusal := wantRefused(t, v, prefix+signers()[verify.ES256].Token(session().With("ccr:role", "bridge")), verify.WrongClaim)
 	if got, want := refusal.Error(), `the credential is refused: claim "ccr:role" (issuer "ccr")`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
@@ -201,20 +202,20 @@ func TestClaudeCode(t *testing.T) {
 		name, token string
 		want        verify.Reason
 	}{
-		{"good", prefix + s.token(session()), ""},
-		{"no prefix", s.token(session()), verify.WrongPrefix},
-		{"a session that the vendor hosts", "sk-ant-si-" + s.token(session()), verify.WrongPrefix},
+		{"good", prefix + s.Token(session()), ""},
+		{"no prefix", s.Token(session()), verify.WrongPrefix},
+		{"a session that the vendor hosts", "sk-ant-si-" + s.Token(session()), verify.WrongPrefix},
 		{"a session key", "sk-ant-sid01-opaque", verify.WrongPrefix},
-		{"another role", prefix + s.token(session().with("ccr:role", "runner")), verify.WrongClaim},
-		{"no role", prefix + s.token(session().with("ccr:role", nil)), verify.WrongClaim},
-		{"another environment", prefix + s.token(session().with("aud", []string{"ccpool_02", "anthropic-api"})), verify.WrongAudience},
-		{"no environment", prefix + s.token(session().with("aud", "anthropic-api")), verify.WrongAudience},
-		{"another issuer", prefix + s.token(session().with("iss", "ccs")), verify.WrongIssuer},
-		{"no session", prefix + s.token(session().with("ccr:session_id", nil).with("sub", nil)), verify.WrongClaim},
-		{"an empty session", prefix + s.token(session().with("ccr:session_id", "").with("sub", "ccr:session:")), verify.WrongClaim},
-		{"eight hours", prefix + s.token(session().with("exp", now.Add(8*time.Hour).Unix())), ""},
-		{"longer", prefix + s.token(session().with("exp", now.Add(8*time.Hour+time.Second).Unix())), verify.TooLongLived},
-		{"another algorithm", prefix + signers()[verify.EdDSA].token(session()), verify.WrongAlgorithm},
+		{"another role", prefix + s.Token(session().With("ccr:role", "runner")), verify.WrongClaim},
+		{"no role", prefix + s.Token(session().With("ccr:role", nil)), verify.WrongClaim},
+		{"another environment", prefix + s.Token(session().With("aud", []string{"ccpool_02", "anthropic-api"})), verify.WrongAudience},
+		{"no environment", prefix + s.Token(session().With("aud", "anthropic-api")), verify.WrongAudience},
+		{"another issuer", prefix + s.Token(session().With("iss", "ccs")), verify.WrongIssuer},
+		{"no session", prefix + s.Token(session().With("ccr:session_id", nil).With("sub", nil)), verify.WrongClaim},
+		{"an empty session", prefix + s.Token(session().With("ccr:session_id", "").With("sub", "ccr:session:")), verify.WrongClaim},
+		{"eight hours", prefix + s.Token(session().With("exp", now.Add(8*time.Hour).Unix())), ""},
+		{"longer", prefix + s.Token(session().With("exp", now.Add(8*time.Hour+time.Second).Unix())), verify.TooLongLived},
+		{"another algorithm", prefix + signers()[verify.EdDSA].Token(session()), verify.WrongAlgorithm},
 	} {
 		t.Run(tt.name, func(t *testing.T) { wantRefused(t, v, tt.token, tt.want) })
 	}
@@ -228,9 +229,9 @@ func TestClaudeCode(t *testing.T) {
 // TestIssuers has several issuers: each token is judged by its own, and none by
 // another's keys.
 func TestIssuers(t *testing.T) {
-	a, b, c := newSigner(t, verify.ES256, "same"), newSigner(t, verify.ES256, "same"), newSigner(t, verify.ES256, "same")
+	a, b, c := jwttest.NewSigner(verify.ES256, "same"), jwttest.NewSigner(verify.ES256, "same"), jwttest.NewSigner(verify.ES256, "same")
 	of := func(prefix, name, audience string, s *signer) verify.Issuer {
-		set, err := verify.NewKeySet(jwks(s.jwk()), quiet)
+		set, err := verify.NewKeySet(jwks(s.JWK()), quiet)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -239,25 +240,25 @@ func TestIssuers(t *testing.T) {
 	small := of("", "a", "one", a)
 	small.MaxSize = 1000
 	v := newVerifier(t, config(small, of("", "b", "one", b), of("p-", "a", "one", c), of("p-", "a", "two", b)))
-	as := func(iss, aud string) claims { return plain().with("iss", iss).with("aud", aud) }
+	as := func(iss, aud string) claims { return plain().With("iss", iss).With("aud", aud) }
 	for _, tt := range []struct {
 		name, token string
 		want        verify.Reason
 	}{
-		{"a", a.token(as("a", "one")), ""},
-		{"b", b.token(as("b", "one")), ""},
-		{"a behind a prefix", "p-" + c.token(as("a", "one")), ""},
-		{"a behind a prefix, for another audience", "p-" + b.token(as("a", "two")), ""},
-		{"b with the key of a", a.token(as("b", "one")), verify.WrongSignature},
-		{"a with the key of b", b.token(as("a", "one")), verify.WrongSignature},
-		{"a, behind the prefix that has another key", "p-" + a.token(as("a", "one")), verify.WrongSignature},
-		{"one audience with the key of the other", "p-" + c.token(as("a", "two")), verify.WrongSignature},
-		{"neither audience, the key of the first", "p-" + c.token(as("a", "three")), verify.WrongAudience},
-		{"neither audience, another key", "p-" + b.token(as("a", "three")), verify.WrongSignature},
-		{"neither issuer", a.token(as("c", "one")), verify.WrongIssuer},
-		{"b behind a prefix", "p-" + b.token(as("b", "one")), verify.WrongIssuer},
-		{"too long for a", a.token(as("a", "one").with("x", strings.Repeat("x", 800))), verify.Malformed},
-		{"and not for b", b.token(as("b", "one").with("x", strings.Repeat("x", 800))), ""},
+		{"a", a.Token(as("a", "one")), ""},
+		{"b", b.Token(as("b", "one")), ""},
+		{"a behind a prefix", "p-" + c.Token(as("a", "one")), ""},
+		{"a behind a prefix, for another audience", "p-" + b.Token(as("a", "two")), ""},
+		{"b with the key of a", a.Token(as("b", "one")), verify.WrongSignature},
+		{"a with the key of b", b.Token(as("a", "one")), verify.WrongSignature},
+		{"a, behind the prefix that has another key", "p-" + a.Token(as("a", "one")), verify.WrongSignature},
+		{"one audience with the key of the other", "p-" + c.Token(as("a", "two")), verify.WrongSignature},
+		{"neither audience, the key of the first", "p-" + c.Token(as("a", "three")), verify.WrongAudience},
+		{"neither audience, another key", "p-" + b.Token(as("a", "three")), verify.WrongSignature},
+		{"neither issuer", a.Token(as("c", "one")), verify.WrongIssuer},
+		{"b behind a prefix", "p-" + b.Token(as("b", "one")), verify.WrongIssuer},
+		{"too long for a", a.Token(as("a", "one").With("x", strings.Repeat("x", 800))), verify.Malformed},
+		{"and not for b", b.Token(as("b", "one").With("x", strings.Repeat("x", 800))), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) { wantRefused(t, v, tt.token, tt.want) })
 	}
@@ -311,7 +312,7 @@ func TestIssuerIsCopied(t *testing.T) {
 	v := newVerifier(t, c)
 	c.Issuers[0].Audiences[0], c.Issuers[0].Algorithms[0] = "other", verify.ES256
 	i.Claims["role"] = "other"
-	wantRefused(t, v, signers()[verify.EdDSA].token(plain().with("role", "worker")), "")
+	wantRefused(t, v, signers()[verify.EdDSA].Token(plain().With("role", "worker")), "")
 }
 
 func TestLeeway(t *testing.T) {
@@ -321,7 +322,7 @@ func TestLeeway(t *testing.T) {
 		i := plainIssuer(t)
 		i.Leeway = tt.leeway
 		exp := now.Add(time.Hour)
-		token := signers()[verify.EdDSA].token(plain().with("exp", exp.Unix()))
+		token := signers()[verify.EdDSA].Token(plain().With("exp", exp.Unix()))
 		at := exp.Add(tt.past - 1)
 		c := config(i)
 		c.Now = func() time.Time { return at }
@@ -338,7 +339,7 @@ func TestClock(t *testing.T) {
 		c := config(plainIssuer(t))
 		c.Now = nil
 		v := newVerifier(t, c)
-		token := signers()[verify.EdDSA].token(plain().with("iat", time.Now().Unix()).with("exp", time.Now().Add(time.Hour).Unix()))
+		token := signers()[verify.EdDSA].Token(plain().With("iat", time.Now().Unix()).With("exp", time.Now().Add(time.Hour).Unix()))
 		wantRefused(t, v, token, "")
 		time.Sleep(time.Hour + time.Minute)
 		wantRefused(t, v, token, verify.Expired)
@@ -362,7 +363,7 @@ func TestRevocations(t *testing.T) {
 	c := config(plainIssuer(t))
 	c.Revocations = r
 	v := newVerifier(t, c)
-	token := signers()[verify.EdDSA].token(plain())
+	token := signers()[verify.EdDSA].Token(plain())
 	wantRefused(t, v, token, "")
 	r.ids["1"] = true
 	if refusal := wantRefused(t, v, token, verify.Revoked); refusal.Issuer != issuer {
@@ -377,7 +378,7 @@ func TestRevocations(t *testing.T) {
 	if len(r.asked) != 4 {
 		t.Errorf("asked %d times for 4 tokens", len(r.asked))
 	}
-	wantRefused(t, v, signers()[verify.EdDSA].token(plain().with("exp", 1)), verify.Expired)
+	wantRefused(t, v, signers()[verify.EdDSA].Token(plain().With("exp", 1)), verify.Expired)
 	if len(r.asked) != 4 {
 		t.Error("asked for a token that is not believed")
 	}
@@ -390,8 +391,8 @@ func TestAtOnce(t *testing.T) {
 	done := make(chan error)
 	for n := range 16 {
 		id := strings.Repeat("x", 1+n*300)
-		good := s.token(plain().with("jti", id))
-		bad := s.sign(s.header(), plain().with("jti", id+"x").json())
+		good := s.Token(plain().With("jti", id))
+		bad := s.Sign(s.Header(), plain().With("jti", id+"x").JSON())
 		bad = good[:strings.LastIndexByte(good, '.')] + bad[strings.LastIndexByte(bad, '.'):]
 		go func() {
 			for range 100 {

@@ -3,21 +3,10 @@ package verify_test
 import (
 	"bytes"
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/sha256"
-	"encoding/asn1"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"math/big"
 	"os"
 	"slices"
 	"strings"
@@ -25,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ingressauth/ingressauth/internal/jwttest"
 	"github.com/ingressauth/ingressauth/verify"
 	"go.uber.org/goleak"
 )
@@ -41,117 +31,26 @@ const (
 	audience    = "service"
 )
 
-func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+// Names for what the tests are full of.
+type (
+	claims = jwttest.Claims
+	signer = jwttest.Signer
+)
 
-// signer is a private key, made for this run.
-type signer struct {
-	kid string
-	alg verify.Algorithm
-	key crypto.Signer
-}
+var (
+	b64  = jwttest.Base64
+	jwks = jwttest.JWKS
+)
 
-func newSigner(t testing.TB, alg verify.Algorithm, kid string) *signer {
-	t.Helper()
-	s := &signer{kid: kid, alg: alg}
-	var err error
-	switch alg {
-	case verify.ES256:
-		s.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	case verify.EdDSA:
-		_, s.key, err = ed25519.GenerateKey(rand.Reader)
-	case verify.RS256:
-		s.key, err = rsa.GenerateKey(rand.Reader, 2048)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// signers has one of each algorithm, called as that.
-var signers = sync.OnceValue(func() map[verify.Algorithm]*signer {
-	m := make(map[verify.Algorithm]*signer)
-	for _, alg := range []verify.Algorithm{verify.ES256, verify.EdDSA, verify.RS256} {
-		m[alg] = newSigner(new(testing.B), alg, string(alg))
-	}
-	return m
-})
-
-// signature returns the signature of a JWS over signed.
-func (s *signer) signature(signed string) []byte {
-	digest := sha256.Sum256([]byte(signed))
-	input, opts := digest[:], crypto.SignerOpts(crypto.SHA256)
-	if s.alg == verify.EdDSA {
-		input, opts = []byte(signed), crypto.Hash(0)
-	}
-	sig, err := s.key.Sign(rand.Reader, input, opts)
-	if err != nil {
-		panic(err) // the key is sound
-	}
-	if s.alg == verify.ES256 {
-		var rs struct{ R, S *big.Int }
-		if _, err := asn1.Unmarshal(sig, &rs); err != nil {
-			panic(err)
-		}
-		sig = append(rs.R.FillBytes(make([]byte, 32)), rs.S.FillBytes(make([]byte, 32))...)
-	}
-	return sig
-}
-
-// sign returns a JWS of these texts, whatever they are.
-func (s *signer) sign(header, payload string) string {
-	signed := b64([]byte(header)) + "." + b64([]byte(payload))
-	return signed + "." + b64(s.signature(signed))
-}
-
-func (s *signer) header() string {
-	return fmt.Sprintf(`{"alg":%q,"typ":"JWT","kid":%q}`, s.alg, s.kid)
-}
-
-// token returns a JWT of these claims.
-func (s *signer) token(c claims) string { return s.sign(s.header(), c.json()) }
-
-// jwk returns the public key, with these members beside or in place of its own; nil
-// takes one away.
-func (s *signer) jwk(changes ...claims) map[string]any {
-	k := map[string]any{"kid": s.kid, "use": "sig", "alg": string(s.alg)}
-	switch pub := s.key.Public().(type) {
-	case *ecdsa.PublicKey:
-		point, err := pub.Bytes()
-		if err != nil {
-			panic(err)
-		}
-		k["kty"], k["crv"], k["x"], k["y"] = "EC", "P-256", b64(point[1:33]), b64(point[33:])
-	case ed25519.PublicKey:
-		k["kty"], k["crv"], k["x"] = "OKP", "Ed25519", b64(pub)
-	case *rsa.PublicKey:
-		k["kty"], k["n"], k["e"] = "RSA", b64(pub.N.Bytes()), b64(big.NewInt(int64(pub.E)).Bytes())
-	}
-	for _, c := range changes {
-		maps.Copy(k, c)
-	}
-	maps.DeleteFunc(k, func(_ string, v any) bool { return v == nil })
-	return k
-}
-
-// jwks returns a key set of these keys.
-func jwks(keys ...map[string]any) []byte {
-	if keys == nil {
-		keys = []map[string]any{}
-	}
-	b, err := json.Marshal(map[string]any{"keys": keys})
-	if err != nil {
-		panic(err)
-	}
-	return b
-}
+// signers has a key of each algorithm, with that as its id.
+var signers = sync.OnceValue(jwttest.NewSigners)
 
 // keySet returns the key set of all signers and these.
 func keySet(t testing.TB, more ...*signer) verify.KeySet {
 	t.Helper()
-	var keys []map[string]any
+	var keys []claims
 	for _, s := range slices.Concat(slices.Collect(maps.Values(signers())), more) {
-		keys = append(keys, s.jwk())
+		keys = append(keys, s.JWK())
 	}
 	set, err := verify.NewKeySet(jwks(keys...), quiet)
 	if err != nil {
@@ -162,25 +61,6 @@ func keySet(t testing.TB, more ...*signer) verify.KeySet {
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// claims are a JWT's. with returns them changed; nil takes one away.
-type claims map[string]any
-
-func (c claims) with(name string, value any) claims {
-	c = maps.Clone(c)
-	if c[name] = value; value == nil {
-		delete(c, name)
-	}
-	return c
-}
-
-func (c claims) json() string {
-	b, err := json.Marshal(c)
-	if err != nil {
-		panic(err)
-	}
-	return string(b)
-}
-
 // plain are the claims of a token that the verifier of newVerifier accepts.
 func plain() claims {
 	return claims{"iss": issuer, "aud": audience, "sub": "someone", "jti": "1",
@@ -188,16 +68,7 @@ func plain() claims {
 }
 
 // session are the claims of a self-hosted session's token.
-func session() claims {
-	return claims{
-		"iss": "ccr", "aud": []string{environment, "anthropic-api"}, "sub": "ccr:session:session_1",
-		"iat": now.Unix(), "exp": now.Add(4 * time.Hour).Unix(), "jti": "token-1",
-		"ccr:role": "session_worker", "ccr:session_id": "session_1", "ccr:pool_id": environment,
-		"ccr:org_id": "org-1", "ccr:account_id": "account-1",
-		"act": claims{"sub": "user:user_1", "email": "someone@example.com",
-			"act": claims{"sub": "ccr:runner:runner_1", "act": claims{"sub": "ccr:pool:" + environment}}},
-	}
-}
+func session() claims { return jwttest.Session(environment, now) }
 
 func config(i ...verify.Issuer) verify.Config {
 	return verify.Config{Issuers: i, Now: func() time.Time { return now }}

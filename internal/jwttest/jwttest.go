@@ -1,0 +1,167 @@
+// Package jwttest signs JSON Web Tokens for this project's tests and benchmarks, good
+// ones and others. Keys are made at run time. What cannot go wrong with a sound key
+// panics.
+package jwttest
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/big"
+	"time"
+
+	"github.com/ingressauth/ingressauth/verify"
+)
+
+// Algorithms are those that a Signer can have.
+var Algorithms = []verify.Algorithm{verify.ES256, verify.EdDSA, verify.RS256}
+
+// Claims are those of a JWT, or the members of a JWK.
+type Claims map[string]any
+
+// With returns c with another value of one claim; nil takes the claim away.
+func (c Claims) With(name string, value any) Claims {
+	c = maps.Clone(c)
+	if c[name] = value; value == nil {
+		delete(c, name)
+	}
+	return c
+}
+
+// JSON returns c as JSON, its names in order.
+func (c Claims) JSON() string { return string(mustJSON(c)) }
+
+func mustJSON(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// Session returns the claims of a token that a session in a self-hosted environment
+// gets at this time. It ends after four hours.
+func Session(environment string, issued time.Time) Claims {
+	return Claims{
+		"iss": "ccr", "aud": []string{environment, "anthropic-api"}, "sub": "ccr:session:session_1",
+		"iat": issued.Unix(), "exp": issued.Add(4 * time.Hour).Unix(), "jti": "token-1",
+		"ccr:role": "session_worker", "ccr:session_id": "session_1", "ccr:pool_id": environment,
+		"ccr:org_id": "org-1", "ccr:account_id": "account-1",
+		"act": Claims{"sub": "user:user_1", "email": "someone@example.com",
+			"act": Claims{"sub": "ccr:runner:runner_1", "act": Claims{"sub": "ccr:pool:" + environment}}},
+	}
+}
+
+// Signer is a private key.
+type Signer struct {
+	KeyID     string
+	Algorithm verify.Algorithm
+	Key       crypto.Signer
+}
+
+// NewSigner makes a key for this algorithm; of RSA one of 2048 bits.
+func NewSigner(algorithm verify.Algorithm, keyID string) *Signer {
+	s := &Signer{KeyID: keyID, Algorithm: algorithm}
+	var err error
+	switch algorithm {
+	case verify.ES256:
+		s.Key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case verify.EdDSA:
+		_, s.Key, err = ed25519.GenerateKey(rand.Reader)
+	case verify.RS256:
+		s.Key, err = rsa.GenerateKey(rand.Reader, 2048)
+	default:
+		err = fmt.Errorf("no such algorithm: %q", algorithm)
+	}
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+// NewSigners makes one of each algorithm, with that as its id.
+func NewSigners() map[verify.Algorithm]*Signer {
+	m := make(map[verify.Algorithm]*Signer)
+	for _, a := range Algorithms {
+		m[a] = NewSigner(a, string(a))
+	}
+	return m
+}
+
+// Signature returns the signature of a JWS over signed.
+func (s *Signer) Signature(signed string) []byte {
+	digest := sha256.Sum256([]byte(signed))
+	input, opts := digest[:], crypto.SignerOpts(crypto.SHA256)
+	if s.Algorithm == verify.EdDSA {
+		input, opts = []byte(signed), crypto.Hash(0)
+	}
+	sig, err := s.Key.Sign(rand.Reader, input, opts)
+	if err != nil {
+		panic(err)
+	}
+	if s.Algorithm == verify.ES256 {
+		var rs struct{ R, S *big.Int }
+		if _, err := asn1.Unmarshal(sig, &rs); err != nil {
+			panic(err)
+		}
+		sig = append(rs.R.FillBytes(make([]byte, 32)), rs.S.FillBytes(make([]byte, 32))...)
+	}
+	return sig
+}
+
+// Sign returns a JWS of these texts, whatever they are.
+func (s *Signer) Sign(header, payload string) string {
+	signed := Base64([]byte(header)) + "." + Base64([]byte(payload))
+	return signed + "." + Base64(s.Signature(signed))
+}
+
+// Header returns the header of s's tokens.
+func (s *Signer) Header() string {
+	return fmt.Sprintf(`{"alg":%q,"typ":"JWT","kid":%q}`, s.Algorithm, s.KeyID)
+}
+
+// Token returns a JWT of these claims.
+func (s *Signer) Token(c Claims) string { return s.Sign(s.Header(), c.JSON()) }
+
+// JWK returns the public key, with these members beside or in place of its own; nil
+// takes one away.
+func (s *Signer) JWK(changes ...Claims) Claims {
+	k := Claims{"kid": s.KeyID, "use": "sig", "alg": string(s.Algorithm)}
+	switch pub := s.Key.Public().(type) {
+	case *ecdsa.PublicKey:
+		point, err := pub.Bytes()
+		if err != nil {
+			panic(err)
+		}
+		k["kty"], k["crv"], k["x"], k["y"] = "EC", "P-256", Base64(point[1:33]), Base64(point[33:])
+	case ed25519.PublicKey:
+		k["kty"], k["crv"], k["x"] = "OKP", "Ed25519", Base64(pub)
+	case *rsa.PublicKey:
+		k["kty"], k["n"], k["e"] = "RSA", Base64(pub.N.Bytes()), Base64(big.NewInt(int64(pub.E)).Bytes())
+	}
+	for _, c := range changes {
+		maps.Copy(k, c)
+	}
+	maps.DeleteFunc(k, func(_ string, v any) bool { return v == nil })
+	return k
+}
+
+// JWKS returns a key set of these keys, as JSON.
+func JWKS(keys ...Claims) []byte {
+	if keys == nil {
+		keys = []Claims{}
+	}
+	return mustJSON(map[string]any{"keys": keys})
+}
+
+// Base64 encodes b as a JWS does.
+func Base64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
