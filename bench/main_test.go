@@ -11,13 +11,20 @@ func TestCases(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range append(cases, sending()...) {
-		if err := c.setup(); err != nil {
-			t.Fatal(err)
+	cases = append(cases, sending()...)
+	more, err := verifying()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range append(cases, more...) {
+		if c.setup != nil {
+			if err := c.setup(); err != nil {
+				t.Fatal(err)
+			}
 		}
 		c.reference()
-		c.do() // it panics where it finds no token
-		if n := testing.AllocsPerRun(100, c.do); n > c.allocations {
+		c.do() // it panics where it finds no token, or refuses one
+		if n := c.allocates(); c.ratio > 0 && n > c.allocations {
 			t.Errorf("%s: %v allocations, of %v", c.what, n, c.allocations)
 		}
 	}

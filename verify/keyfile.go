@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
@@ -25,7 +26,8 @@ const (
 
 // NewFileKeySet returns the keys in a file, as [NewKeySet] does, and follows it: the
 // file is looked at once a second if keys are asked for, and at once for an id that it
-// did not have, though ten times a second at most. It must be there, and be good, now.
+// did not have, though ten times a second at most. It must be there, and be good, now;
+// what is wrong with it is an [*fs.PathError].
 //
 // If it cannot be read later, or is no key set, its last keys stand for five minutes;
 // from then on there are none ([KeysUnavailable]) until it is good again. A writer may
@@ -36,10 +38,10 @@ func NewFileKeySet(path string, log *slog.Logger) (KeySet, error) {
 	f := &fileKeySet{path: path, log: orDefault(log), slot: make(chan struct{}, 1)}
 	next, told := f.look(&fileState{})
 	if next.failure == nil && len(next.keys) == 0 {
-		next.failure = errors.New("it has no key that is of use")
+		next.failure = f.error(errNoUse)
 	}
 	if next.failure != nil {
-		return nil, fmt.Errorf("key set file: %w", next.failure)
+		return nil, next.failure
 	}
 	f.state.Store(next)
 	f.tell(told)
@@ -76,7 +78,7 @@ func (f *fileKeySet) key(ctx context.Context, id string, hasID bool) (*key, erro
 		k, err = s.keys.key(ctx, id, hasID)
 	}
 	if s.failure != nil && time.Since(s.good) > fileGrace {
-		return nil, fmt.Errorf("key set file, for longer than %v: %w", fileGrace, s.failure)
+		return nil, fmt.Errorf("for longer than %v: %w", fileGrace, s.failure)
 	}
 	return k, err
 }
@@ -124,17 +126,23 @@ func (f *fileKeySet) look(s *fileState) (next *fileState, told []news) {
 			next.text, next.keys, next.ignored = text, found, ignored
 		}
 	}
-	if next.failure = err; err != nil {
+	if err != nil {
+		next.failure = f.error(err)
 		if s.failure == nil && s.text != nil {
-			say(slog.LevelWarn, fmt.Sprintf("the key set cannot be read, and its last keys stand for %v: %v", fileGrace, err))
+			say(slog.LevelWarn, fmt.Sprintf("the key set cannot be used, and its last keys stand for %v: %v", fileGrace, err))
 		}
 		return next, told
 	}
-	next.good = now
+	next.good, next.failure = now, nil
 	if s.failure != nil {
-		say(slog.LevelInfo, "the key set can be read again")
+		say(slog.LevelInfo, "the key set can be used again")
 	}
 	return next, told
+}
+
+// error returns err with the file's name, once.
+func (f *fileKeySet) error(err error) error {
+	return &fs.PathError{Op: "read key set", Path: f.path, Err: err}
 }
 
 // news is what is to be logged after a look.
@@ -149,19 +157,25 @@ func (f *fileKeySet) tell(told []news) {
 	}
 }
 
-// readKeyFile reads a regular file.
+// readKeyFile reads a regular file. Its errors do not name it.
 func readKeyFile(path string) ([]byte, error) {
-	// Not to wait for a pipe.
-	if info, err := os.Stat(path); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", path)
+	text, err := func() ([]byte, error) {
+		// Not to wait for a pipe.
+		if info, err := os.Stat(path); err != nil {
+			return nil, err
+		} else if !info.Mode().IsRegular() {
+			return nil, errors.New("it is not a regular file")
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		// What is too long parseKeySet refuses.
+		return io.ReadAll(io.LimitReader(file, maxKeySet+1))
+	}()
+	if named, ok := errors.AsType[*fs.PathError](err); ok {
+		err = named.Err
 	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	// What is too long parseKeySet refuses.
-	return io.ReadAll(io.LimitReader(file, maxKeySet+1))
+	return text, err
 }

@@ -21,6 +21,9 @@ type KeySet interface {
 // errNoKey says that a key set has no such key.
 var errNoKey = errors.New("no such key")
 
+// errNoUse says that all keys of a set are left out, or that it has none.
+var errNoUse = errors.New("the key set has no key that is of use")
+
 // NewKeySet returns the keys of a JWK Set (RFC 7517, section 5), as JSON of at most
 // 1 MiB and 256 keys. They never change.
 //
@@ -38,7 +41,7 @@ func NewKeySet(jwks []byte, log *slog.Logger) (KeySet, error) {
 		orDefault(log).Warn(message)
 	}
 	if len(keys) == 0 {
-		return nil, errors.New("the key set has no key that is of use")
+		return nil, errNoUse
 	}
 	return keys, nil
 }

@@ -300,7 +300,7 @@ func TestKeyFileFails(t *testing.T) {
 				f.write(good)
 				time.Sleep(time.Second)
 				wantRefused(t, f.v, token, "")
-				wantLines(t, f.log.take(), "can be read again")
+				wantLines(t, f.log.take(), "can be used again")
 			})
 		})
 	}

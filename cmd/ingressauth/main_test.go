@@ -28,6 +28,7 @@ func TestScripts(t *testing.T) {
 		r.Header.Write(w)
 	}))
 	t.Cleanup(server.Close) // the scripts run in parallel, after this function
+	mint := newMint(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -40,6 +41,9 @@ func TestScripts(t *testing.T) {
 			// Nothing may come from this machine's own session, or go there.
 			profile, err := json.Marshal(map[string]string{"file": filepath.Join(env.WorkDir, "remote", "token")})
 			if err != nil {
+				return err
+			}
+			if err := mint.setup(env); err != nil {
 				return err
 			}
 			env.Setenv("PROFILE", filepath.Join(env.WorkDir, "profile.json"))

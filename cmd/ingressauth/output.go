@@ -4,7 +4,7 @@ package main
 //
 //   - Standard output has the answer and nothing else.
 //   - Standard error has one line that says what is wrong, then a line "hint:"
-//     that says what to do.
+//     that says what to do. Of several tokens, each that is wrong has a line before.
 //   - Colour is for status alone, on a terminal alone, and not under NO_COLOR.
 
 import (
@@ -33,8 +33,13 @@ func (o *output) Write(p []byte) (int, error) {
 
 // complain says what is wrong on one line, and what to do on another.
 func complain(w io.Writer, err error, hint string) {
-	message := strings.ReplaceAll(err.Error(), "\n", "; ")
-	fmt.Fprintf(w, "ingressauth: %s\nhint: %s\n", message, hint)
+	warn(w, err.Error())
+	fmt.Fprintf(w, "hint: %s\n", hint)
+}
+
+// warn says something on one line.
+func warn(w io.Writer, message string) {
+	fmt.Fprintf(w, "ingressauth: %s\n", strings.ReplaceAll(message, "\n", "; "))
 }
 
 // palette colours words, or does not.

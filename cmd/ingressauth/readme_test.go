@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -36,7 +39,7 @@ func TestReadmeGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	var examples []byte
-	for _, dir := range []string{".", "control", "internal/interop"} {
+	for _, dir := range []string{".", "control", "verify", "internal/interop"} {
 		b, err := os.ReadFile("../../" + dir + "/example_test.go")
 		if err != nil {
 			t.Fatal(err)
@@ -133,4 +136,77 @@ func profileTable() string {
 		fmt.Fprintf(&b, "| `%s` | `%s` |\n", member, p.Field(i))
 	}
 	return b.String()
+}
+
+// TestReadmeWrapper runs the README's wrapper as a runner would: a stand-in, since no
+// real one is at hand. It keeps standard input, descriptor 3, arguments and the exit
+// code for the agent, and lets only good tokens with a human creator through.
+func TestReadmeWrapper(t *testing.T) {
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Skip("needs sh")
+	}
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "<!-- wrapper -->\n```sh\n")
+	script, _, ok := strings.Cut(rest, "```\n")
+	const flag = "--environment ccpool_0123456789"
+	if !ok || strings.Count(script, "\n") != 3 || !strings.Contains(script, flag) {
+		t.Fatalf("README.md has no wrapper of three lines: %q", script)
+	}
+	mint := newMint(t)
+	dir := t.TempDir()
+	if out, err := exec.Command("go", "build", "-o", dir, ".").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v: %s", err, out)
+	}
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	wrapper := write("wrapper", strings.Replace(script, flag, "--environment "+testEnvironment+" --jwks "+mint.plain.URL+"/jwks.json", 1))
+	agent := write("agent", "#!/bin/sh\nprintf '<%s>' \"$@\"\ncat\necho active >&3\nexit 7\n")
+	for _, tt := range []struct {
+		name, token string
+		starts      bool
+	}{
+		{"a human's", mint.tokens["SESSION"], true},
+		{"an agent's", mint.tokens["AGENT"], false},
+		{"another role's", mint.tokens["RUNNER"], false},
+		{"expired", mint.tokens["EXPIRED"], false},
+		{"forged", mint.tokens["FORGED"], false},
+		{"another issuer's", mint.tokens["OTHER"], false},
+		{"none", "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			cmd := exec.Command(wrapper, "--flag", "two words", "")
+			cmd.Env = append(os.Environ(), "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"),
+				"CLAUDE_RUNNER_CLAUDE_BIN="+agent, "CLAUDE_CODE_SESSION_ACCESS_TOKEN="+tt.token,
+				"CLAUDE_CODE_WEBSOCKET_AUTH_FILE_DESCRIPTOR=", "CLAUDE_SESSION_INGRESS_TOKEN_FILE=")
+			cmd.Stdin = strings.NewReader("a line\n")
+			cmd.ExtraFiles = []*os.File{w}
+			out, err := cmd.Output()
+			w.Close()
+			activity, _ := io.ReadAll(r)
+			exit, _ := errors.AsType[*exec.ExitError](err)
+			switch {
+			case exit == nil:
+				t.Errorf("%v, and no exit code", err)
+			case tt.starts:
+				if string(out) != "<--flag><two words><>a line\n" || string(activity) != "active\n" || exit.ExitCode() != 7 {
+					t.Errorf("exit code %d, %q on standard output, %q on descriptor 3: %s", exit.ExitCode(), out, activity, exit.Stderr)
+				}
+			case len(out) > 0 || len(activity) > 0 || exit.ExitCode() != 1:
+				t.Errorf("exit code %d, and it started the agent: %q", exit.ExitCode(), out)
+			}
+		})
+	}
 }

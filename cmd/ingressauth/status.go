@@ -66,12 +66,12 @@ func facts(s ingressauth.SourceReport, now time.Time) []string {
 	if s.Found {
 		facts = append(facts, string(s.Scheme)+":"+s.Fingerprint)
 	}
-	switch left := s.Expiry.Sub(now).Round(time.Second); {
+	switch {
 	case s.Expiry.IsZero():
-	case left > 0:
-		facts = append(facts, fmt.Sprintf("expires %s (in %v)", s.Expiry.Format(time.RFC3339), left))
+	case s.Expiry.Sub(now).Round(time.Second) > 0:
+		facts = append(facts, "expires "+spelled(s.Expiry, now))
 	default:
-		facts = append(facts, fmt.Sprintf("expired %s (%v ago)", s.Expiry.Format(time.RFC3339), -left))
+		facts = append(facts, "expired "+spelled(s.Expiry, now))
 	}
 	if s.Note != "" && s.Note != "expired" {
 		facts = append(facts, s.Note)
