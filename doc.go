@@ -1,7 +1,8 @@
 // Package ingressauth finds the session token of a program that runs inside an
 // agent's session, keeps finding it when it is replaced, and sends it with requests
-// to the services that were named, and to no others. ("Ingress" here means how a session gets into a service; Kubernetes Ingress
-// objects are something else.)
+// to the services that were named, and to no others. Those services say with package
+// verify who sent it. ("Ingress" here means how a session gets into a service;
+// Kubernetes Ingress objects are something else.)
 //
 // Most programs need a [Transport] for their HTTP client, and WebSocket clients take
 // that client; those that use gRPC need [RPCCredentials]. A program whose parent
