@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ingressauth/ingressauth/internal/regular"
 )
 
 // Profile names the places where a sandbox leaves a session token. An empty field
@@ -77,7 +79,7 @@ func LoadProfile(path string) (Profile, error) {
 }
 
 func loadProfile(path string) (Profile, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|openNonblock, 0)
+	f, err := os.OpenFile(path, os.O_RDONLY|regular.NonBlock, 0)
 	if err != nil {
 		return Profile{}, withoutPath(err)
 	}

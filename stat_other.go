@@ -9,8 +9,6 @@ import (
 
 // Other systems have no such times and owners, or nobody has tried them there.
 
-const openNonblock = 0
-
 func changeTime(fs.FileInfo) time.Time { return time.Time{} }
 
 func birthTime(string) time.Time { return time.Time{} }

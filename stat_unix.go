@@ -7,9 +7,6 @@ import (
 	"syscall"
 )
 
-// openNonblock keeps the opening of a file from waiting.
-const openNonblock = syscall.O_NONBLOCK
-
 // ownerOf returns the user ID of a file's owner.
 func ownerOf(info fs.FileInfo) (uid int, ok bool) {
 	st, ok := info.Sys().(*syscall.Stat_t)

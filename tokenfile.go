@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/ingressauth/ingressauth/internal/regular"
 )
 
 const (
@@ -142,31 +144,19 @@ var errChanging = errors.New("it is being written")
 // readTokenFile reads the token file, following links, of which projected volumes
 // are made, and says which version it read. It reads one byte more than a token can
 // have. With errChanging it returns what it read, too.
-func readTokenFile(path string, anyOwner bool) (b []byte, info fs.FileInfo, err error) {
-	// Not to hang on a FIFO, nor to open a device that acts on it.
-	if info, err = os.Stat(path); err != nil {
-		return nil, nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, nil, errNotRegular
-	}
-	f, err := os.OpenFile(path, os.O_RDONLY|openNonblock, 0)
+func readTokenFile(path string, anyOwner bool) ([]byte, fs.FileInfo, error) {
+	f, info, err := regular.Open(path)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer f.Close()
-	if info, err = f.Stat(); err != nil {
-		return nil, nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, nil, errNotRegular
-	}
 	if !anyOwner {
 		if err := checkOwner(info, path); err != nil {
 			return nil, nil, err
 		}
 	}
-	if b, err = io.ReadAll(io.LimitReader(f, maxToken+1)); err != nil {
+	b, err := io.ReadAll(io.LimitReader(f, maxToken+1))
+	if err != nil {
 		return nil, nil, err
 	}
 	after, err := f.Stat()
@@ -178,8 +168,6 @@ func readTokenFile(path string, anyOwner bool) (b []byte, info fs.FileInfo, err 
 	}
 	return b, info, nil
 }
-
-var errNotRegular = errors.New("it is not a regular file")
 
 // checkOwner refuses a file that somebody else can rewrite: one whose owner is
 // neither root, nor this user, nor unknown in this user namespace. Root, who acts

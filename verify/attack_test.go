@@ -204,6 +204,10 @@ func TestAttacks(t *testing.T) {
 		{"very deep header", header(strings.Repeat(`{"alg":`, 500)), verify.Malformed},
 		{"128 members", payload(manyMembers(good, 128)), ""},
 		{"129 members", payload(manyMembers(good, 129)), verify.Malformed},
+		{"256 members in all", member(`"x":[` + object(125) + "," + object(124) + "]"), ""},
+		{"257 members in all", member(`"x":[` + object(125) + "," + object(125) + "]"), verify.Malformed},
+		{"128 audiences", without("aud", `"aud":[`+strings.Repeat(`"x",`, 127)+`"service"]`), ""},
+		{"129 audiences", without("aud", `"aud":[`+strings.Repeat(`"x",`, 128)+`"service"]`), verify.WrongAudience},
 
 		{"a huge number beside", member(`"x":1` + strings.Repeat("0", 3000) + `,"y":-1e+99999`), ""},
 		{"exp huge", without("exp", `"exp":1`+strings.Repeat("0", 3000)), verify.WrongClaim},
@@ -338,12 +342,18 @@ func TestAttacks(t *testing.T) {
 	}
 }
 
-// manyMembers returns an object with n members in all.
-func manyMembers(object string, n int) string {
-	for i := range n - len(plain()) {
-		object = strings.TrimSuffix(object, "}") + fmt.Sprintf(`,"%d":1}`, i)
+// manyMembers returns the claims with others, n in all.
+func manyMembers(claims string, n int) string {
+	return strings.TrimSuffix(claims, "}") + "," + object(n - len(plain()))[1:]
+}
+
+// object returns an object of n members.
+func object(n int) string {
+	var members []string
+	for i := range n {
+		members = append(members, fmt.Sprintf(`"%d":1`, i))
 	}
-	return object
+	return "{" + strings.Join(members, ",") + "}"
 }
 
 // lastBits sets the lowest bit of the last character of base64url, which carries none

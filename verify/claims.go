@@ -6,25 +6,29 @@ import (
 	"time"
 )
 
-// claimSession is the claim that names the session.
-const claimSession = "ccr:session_id"
+// Claims that name a session, and its environment.
+const (
+	claimSession     = "ccr:session_id"
+	claimEnvironment = "ccr:pool_id"
+)
 
-// trusts reports whether aud, which is a string or an array of strings (RFC 7519,
-// section 4.1.3), has one of the accepted audiences.
-func (i *Issuer) trusts(aud value) bool {
+// audienceIn returns the first accepted audience in aud, which is a string or an array
+// of strings (RFC 7519, section 4.1.3).
+func (i *Issuer) audienceIn(aud value) (audience string, ok bool) {
 	if one, ok := aud.str(); ok {
-		return slices.Contains(i.Audiences, one)
+		return one, slices.Contains(i.Audiences, one)
 	}
-	list, _ := aud.elements()
-	found := false
+	list, _ := aud.elements(maxMembers)
 	for _, v := range list {
-		one, ok := v.str()
-		if !ok {
-			return false
+		one, isString := v.str()
+		if !isString {
+			return "", false
 		}
-		found = found || slices.Contains(i.Audiences, one)
+		if !ok && slices.Contains(i.Audiences, one) {
+			audience, ok = one, true
+		}
 	}
-	return found
+	return audience, ok
 }
 
 // readClaims checks the required claims, fills in p, and returns the "nbf", which may
@@ -56,7 +60,7 @@ func (i *Issuer) readClaims(p *Principal, claims []member) (notBefore time.Time,
 			p.Session, ok = c.value.str()
 		case "ccr:org_id":
 			p.Organization, ok = c.value.str()
-		case "ccr:pool_id":
+		case claimEnvironment:
 			p.Environment, ok = c.value.str()
 		case "act":
 			act = c.value
@@ -74,10 +78,24 @@ func (i *Issuer) readClaims(p *Principal, claims []member) (notBefore time.Time,
 		}
 		p.Session = id
 	}
-	if i.session && p.Session == "" {
-		return time.Time{}, claimSession
-	}
 	return notBefore, p.readActors(act, claims[len(claims):])
+}
+
+// checkSession checks what only tokens of self-hosted sessions must have: a session, the
+// time of their issue, and the environment that they are for, if they name it elsewhere
+// than in "aud".
+func (i *Issuer) checkSession(p *Principal, environment string) (wrong string) {
+	switch {
+	case p.Session == "":
+		return claimSession
+	case p.IssuedAt.IsZero():
+		return "iat"
+	case p.Environment == "":
+		p.Environment = environment
+	case !slices.Contains(i.Audiences, p.Environment):
+		return claimEnvironment
+	}
+	return ""
 }
 
 // readActors fills in the creator and the runner, who are the two outermost actors.
@@ -108,7 +126,7 @@ func (p *Principal) readActors(act value, room []member) (wrong string) {
 
 // readActor reads one actor of a chain.
 func readActor(act value, room []member) (sub, email string, next value, ok bool) {
-	members, ok := act.fields(room)
+	members, ok := act.fields(room, maxOfToken)
 	if !ok {
 		return "", "", "", false
 	}

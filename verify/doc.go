@@ -18,10 +18,11 @@
 //
 //   - Form: three parts in unpadded base64url, as short as they can be; strict JSON in
 //     UTF-8, in which no object has two members of one name, no string a lone surrogate
-//     or U+0000, no object more than 128 members, and no value more than 32 levels. It
-//     is not longer than the issuer's tokens may be.
-//   - Header: "typ" is missing, "JWT" or "at+jwt". There are no extensions ("crit",
-//     "b64"), and no key or place of a key ("jwk", "jku", "x5c", "x5u").
+//     or U+0000, no object more than 128 members, all together no more than 256, and no
+//     value more than 32 levels. It is not longer than the issuer's tokens may be.
+//   - Header: "typ" is missing, "JWT" or "at+jwt", in any case and with "application/"
+//     or without. There are no extensions ("crit", "b64"), and no key or place of a key
+//     ("jwk", "jku", "x5c", "x5u").
 //   - Key: "kid" is the id of a key of the issuer's; only a set of one key serves
 //     tokens without one. The key says the algorithm, and "alg" must be the same:
 //     ES256, EdDSA (Ed25519) or RS256 (2048 to 8192 bits), as far as the issuer signs
@@ -38,9 +39,9 @@
 // A claim that is null counts as one that is not there. A known claim of the wrong type
 // is a refusal; unknown claims are ignored, and returned by [Principal.Claims].
 //
-// Which issuer's demands a token must meet is decided by its prefix and "iss", which
-// are not verified by then, so that one token never has two verdicts. Nothing else that
-// a token says has an effect before its signature was verified, except that it is
+// Which issuer's demands a token must meet is decided by its prefix and "iss", so that
+// one token never has two verdicts, and "kid" says for which key to look. Nothing else
+// that a token says has an effect before its signature was verified, except that it is
 // refused.
 //
 // # Session keys

@@ -39,7 +39,7 @@ type Issuer struct {
 	// means 8 KiB; 64 KiB are the most.
 	MaxSize int
 
-	session  bool       // a token must name its session
+	sessions bool       // its tokens are self-hosted sessions'
 	required []required // Claims, in order
 }
 
@@ -67,7 +67,9 @@ const ClaudeCodeKeysURL = "https://api.anthropic.com/v1/code/.well-known/jwks.js
 // environments"): ES256, a life of eight hours at most, this environment among the
 // audiences, and the role "session_worker", since tokens of other roles are signed by
 // the same keys. Tokens of sessions that the vendor hosts, which begin with
-// "sk-ant-si-", are refused, and so is a token that names no session.
+// "sk-ant-si-", are refused, and so is a token without "iat", that names no session, or
+// that names an environment which is not among the audiences. For several environments,
+// append their ids to Audiences.
 func ClaudeCode(environment string) (Issuer, error) {
 	const begins = "ccpool_"
 	// "anthropic-api" is an audience of every such token.
@@ -81,7 +83,7 @@ func ClaudeCode(environment string) (Issuer, error) {
 		Algorithms: []Algorithm{ES256},
 		Claims:     map[string]string{"ccr:role": "session_worker"},
 		MaxLife:    8 * time.Hour,
-		session:    true,
+		sessions:   true,
 	}, nil
 }
 

@@ -11,7 +11,8 @@ import (
 // its length.
 const (
 	maxDepth   = 32  // objects and arrays in each other
-	maxMembers = 128 // of one object
+	maxMembers = 128 // of one object, and elements of an array that are looked at
+	maxOfToken = 256 // members of all objects in a part of a token
 )
 
 // member is one of an object's members.
@@ -27,17 +28,18 @@ type value string
 // parseObject reads one JSON object (RFC 8259) that fills text, and appends its
 // members to those in room. It is stricter than most: the text is UTF-8 without a BOM,
 // no object has two members of one name, escapes stand for Unicode (no lone surrogate)
-// other than U+0000, and there are bounds. It reports false for anything else.
-func parseObject(text string, room []member) ([]member, bool) {
+// other than U+0000, and there are bounds, of which most is that on the members of all
+// objects. It reports false for anything else.
+func parseObject(text string, room []member, most int) ([]member, bool) {
 	if !utf8.ValidString(text) {
 		return nil, false
 	}
-	return value(text).fields(room)
+	return value(text).fields(room, most)
 }
 
 // fields is parseObject for text that is UTF-8.
-func (v value) fields(room []member) ([]member, bool) {
-	p := parser{text: string(v), members: room}
+func (v value) fields(room []member, most int) ([]member, bool) {
+	p := parser{text: string(v), members: room, left: most}
 	p.space()
 	if !p.object(1) {
 		return nil, false
@@ -68,14 +70,20 @@ func (v value) str() (string, bool) {
 	return unescape(string(v[1 : len(v)-1])), true
 }
 
-// elements returns the elements of the array that v is, and reports whether it is one.
-func (v value) elements() ([]value, bool) {
-	if v == "" || v[0] != '[' {
+func (v value) isArray() bool { return v != "" && v[0] == '[' }
+
+// elements returns the elements of the array that v is. It reports false where v is
+// none, or has more than most.
+func (v value) elements(most int) ([]value, bool) {
+	if !v.isArray() {
 		return nil, false
 	}
 	var list []value
-	p := parser{text: string(v), at: 1}
+	p := parser{text: string(v), at: 1, left: len(v)}
 	for p.space(); !p.take(']'); p.space() {
+		if len(list) == most {
+			return nil, false
+		}
 		p.take(',')
 		p.space()
 		begin := p.at
@@ -91,6 +99,7 @@ type parser struct {
 	text    string
 	at      int
 	members []member
+	left    int // how many more members there may be, in all
 }
 
 // take steps over c, if it is next.
@@ -164,7 +173,7 @@ func (p *parser) object(depth int) bool {
 		if escapes {
 			name = unescape(name)
 		}
-		if len(p.members)-first == maxMembers {
+		if p.left--; p.left < 0 || len(p.members)-first == maxMembers {
 			return false
 		}
 		for i := first; i < len(p.members); i++ {

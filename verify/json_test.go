@@ -44,7 +44,7 @@ func TestParseObject(t *testing.T) {
 		{"{\"a\":\"\xff\"}", "no"}, {"{\"a\":1}\xff", "no"}, {"\uFEFF{}", "no"}, {"{}\x00", "no"}, {"\v{}", "no"}, {"{\u00a0}", "no"}, {"{}\u2028", "no"},
 		{`{"a":1/**/}`, "no"}, {"{//\n}", "no"},
 	} {
-		members, ok := parseObject(tt.text, nil)
+		members, ok := parseObject(tt.text, nil, maxOfToken)
 		got := "no"
 		if ok {
 			got = ""
@@ -70,7 +70,7 @@ func TestStringsOfAnyLength(t *testing.T) {
 			after := strings.Repeat("\x7f", m)
 			for _, middle := range []string{"", `\n`, `\"`, `\\`, `\u00e9`, "\xf0\x9f\x98\x80", " ", "!", "#", "[", "]"} {
 				s := `{"k":"` + before + middle + after + `"}`
-				members, ok := parseObject(s, nil)
+				members, ok := parseObject(s, nil, maxOfToken)
 				var want map[string]string
 				if err := json.Unmarshal([]byte(s), &want); err != nil {
 					t.Fatal(err)
@@ -81,7 +81,7 @@ func TestStringsOfAnyLength(t *testing.T) {
 			}
 			for _, middle := range []string{"\x00", "\x01", "\x1f", "\n", `"`, `\`, `\x`} {
 				s := `{"k":"` + before + middle + after + "x\"}"
-				if _, ok := parseObject(s, nil); ok {
+				if _, ok := parseObject(s, nil, maxOfToken); ok {
 					t.Errorf("%q is taken", s)
 				}
 			}
@@ -99,16 +99,16 @@ func TestElements(t *testing.T) {
 		{` [ 1 , "," , [ 2 , 3 ] , { "a" : [ ] } , null ] `, []value{"1", `","`, "[ 2 , 3 ]", `{ "a" : [ ] }`, "null"}, true},
 		{`{"0":1}`, nil, false}, {`"[]"`, nil, false}, {"null", nil, false},
 	} {
-		members, ok := parseObject(`{"a":`+tt.text+`}`, nil)
+		members, ok := parseObject(`{"a":`+tt.text+`}`, nil, maxOfToken)
 		if !ok {
 			t.Fatal(tt.text)
 		}
-		got, ok := lookUp(members, "a").elements()
+		got, ok := lookUp(members, "a").elements(maxMembers)
 		if !reflect.DeepEqual(got, tt.want) || ok != tt.ok {
 			t.Errorf("%s: %q, %v", tt.text, got, ok)
 		}
 	}
-	if got, ok := value("").elements(); got != nil || ok {
+	if got, ok := value("").elements(maxMembers); got != nil || ok {
 		t.Errorf("of no value: %q", got)
 	}
 }
@@ -123,7 +123,7 @@ func FuzzParseObject(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		members, ok := parseObject(text, nil)
+		members, ok := parseObject(text, nil, maxOfToken)
 		if !ok {
 			if json.Valid([]byte(text)) && isStrict(text) {
 				t.Errorf("%q is refused", text)
@@ -147,7 +147,7 @@ func FuzzParseObject(f *testing.F) {
 					t.Errorf("%q: %q, want %q", m.value, got, s)
 				}
 			}
-			if got, ok := m.value.elements(); ok {
+			if got, ok := m.value.elements(maxMembers); ok {
 				var list []json.RawMessage
 				if err := json.Unmarshal(want[m.name], &list); err != nil || len(list) != len(got) {
 					t.Errorf("%q: %d elements, want %d", m.value, len(got), len(list))
@@ -169,7 +169,7 @@ func FuzzParseObject(f *testing.F) {
 // what parseObject refuses. It is another program for the same end. What holds a
 // replacement character or a NUL, as encoding/json sees it, it leaves to parseObject.
 func isStrict(text string) bool {
-	if _, ok := parseObject(text, nil); ok && strings.ContainsRune(text, utf8.RuneError) {
+	if _, ok := parseObject(text, nil, maxOfToken); ok && strings.ContainsRune(text, utf8.RuneError) {
 		return true
 	}
 	if !utf8.ValidString(text) {
@@ -245,8 +245,8 @@ func FuzzJWS(f *testing.F) {
 		j, ok := parseJWS(text, new(scratch))
 		var members []member
 		if ok {
-			members, _ = parseObject(j.payload, nil)
-			i.trusts(lookUp(members, "aud"))
+			members, _ = parseObject(j.payload, nil, maxOfToken)
+			i.audienceIn(lookUp(members, "aud"))
 			i.readClaims(new(Principal), members)
 		}
 		runtime.ReadMemStats(&after)

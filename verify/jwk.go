@@ -21,50 +21,52 @@ const (
 // that is left out.
 func parseKeySet(jwks []byte) (found keys, ignored []string, err error) {
 	if len(jwks) > maxKeySet {
-		return nil, nil, fmt.Errorf("the key set is longer than %d bytes", maxKeySet)
+		return keys{}, nil, fmt.Errorf("the key set is longer than %d bytes", maxKeySet)
 	}
-	members, ok := parseObject(string(jwks), nil)
-	list, isArray := lookUp(members, "keys").elements()
-	switch {
-	case !ok:
-		return nil, nil, errors.New("the key set is not strict JSON: one object, in UTF-8, no member twice")
-	case !isArray:
-		return nil, nil, errors.New(`the key set has no array "keys"`)
-	case len(list) > maxKeys:
-		return nil, nil, fmt.Errorf("the key set has more than %d keys", maxKeys)
+	members, ok := parseObject(string(jwks), nil, maxKeySet)
+	if !ok {
+		return keys{}, nil, errors.New("the key set is not strict JSON: one object, in UTF-8, no member twice")
 	}
+	set := lookUp(members, "keys")
+	if !set.isArray() {
+		return keys{}, nil, errors.New(`the key set has no array "keys"`)
+	}
+	list, ok := set.elements(maxKeys)
+	if !ok {
+		return keys{}, nil, fmt.Errorf("the key set has more than %d keys", maxKeys)
+	}
+	var usable []*key
 	for n, v := range list {
 		k, err := parseKey(v)
 		switch {
 		case errors.Is(err, errSecret):
-			return nil, nil, fmt.Errorf("key %d of the key set: %w", n+1, err)
+			return keys{}, nil, fmt.Errorf("%s: %w", k.name(n), err)
 		case err != nil:
-			ignored = append(ignored, fmt.Sprintf("key %d of the key set (%s) is ignored: %v", n+1, k.name(), err))
+			ignored = append(ignored, fmt.Sprintf("%s is ignored: %v", k.name(n), err))
 		default:
-			found = append(found, k)
+			usable = append(usable, k)
 		}
+	}
+	if len(usable) == 1 {
+		found.only = usable[0]
 	}
 	// Of two keys with one id, the one that comes first may be the wrong one.
-	isTwice := func(k *key) bool {
-		return slices.ContainsFunc(found, func(other *key) bool { return other != k && other.hasID == k.hasID && other.id == k.id })
-	}
-	var unique keys
-	for _, k := range found {
-		if isTwice(k) {
-			ignored = append(ignored, fmt.Sprintf("a key of the key set (%s) is ignored: it is not the only one with this id", k.name()))
+	for n, k := range usable {
+		if slices.ContainsFunc(usable, func(other *key) bool { return other != k && other.hasID == k.hasID && other.id == k.id }) {
+			ignored = append(ignored, k.name(n)+" is ignored: it is not the only one with this id, or without one")
 		} else {
-			unique = append(unique, k)
+			found.list = append(found.list, k)
 		}
 	}
-	return unique, ignored, nil
+	return found, ignored, nil
 }
 
-// name says which key k is, for a message.
-func (k *key) name() string {
+// name says which key k is, for a message: by its id, or where it has none by its place.
+func (k *key) name(place int) string {
 	if !k.hasID {
-		return `without "kid"`
+		return fmt.Sprintf(`key %d of the key set, which has no "kid",`, place+1)
 	}
-	return fmt.Sprintf(`"kid" %.64q`, k.id)
+	return fmt.Sprintf(`the key with "kid" %.64q`, k.id)
 }
 
 // errSecret says that a key is not for publishing. Whoever has read the set can sign
@@ -75,20 +77,19 @@ var errSecret = errors.New("it is private or symmetric, and not for publishing: 
 // The key that it returns beside an error says its id alone.
 func parseKey(v value) (*key, error) {
 	k := new(key)
-	members, ok := parseObject(string(v), nil)
+	members, ok := v.fields(nil, maxKeySet)
 	if !ok {
 		return k, errors.New("it is not an object")
 	}
-	if kid := lookUp(members, "kid"); kid != "" {
-		if k.id, k.hasID = kid.str(); !k.hasID {
-			return k, errors.New(`its "kid" is not a string`)
-		}
-	}
-	for _, m := range members {
-		switch m.name {
-		case "d", "p", "q", "dp", "dq", "qi", "oth", "k":
+	kid := lookUp(members, "kid")
+	k.id, k.hasID = kid.str()
+	for _, name := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"} {
+		if lookUp(members, name) != "" {
 			return k, errSecret
 		}
+	}
+	if kid != "" && !k.hasID {
+		return k, errors.New(`its "kid" is not a string`)
 	}
 	kty, _ := lookUp(members, "kty").str()
 	crv, _ := lookUp(members, "crv").str()
@@ -122,7 +123,7 @@ func checkUse(members []member, algorithm Algorithm) error {
 		}
 	}
 	if ops := lookUp(members, "key_ops"); ops != "" {
-		list, _ := ops.elements()
+		list, _ := ops.elements(maxMembers)
 		if !slices.ContainsFunc(list, func(v value) bool { s, _ := v.str(); return s == "verify" }) {
 			return errors.New(`its "key_ops" has no "verify"`)
 		}
@@ -171,8 +172,40 @@ func (k *key) readEd25519(members []member) error {
 	if len(x) != ed25519.PublicKeySize {
 		return fmt.Errorf("it is not %d bytes long", ed25519.PublicKeySize)
 	}
+	if !isSoundEd25519(x) {
+		return errors.New("it is not a point of Ed25519 that can be a key")
+	}
 	k.ed25519 = x
 	return nil
+}
+
+// isSoundEd25519 reports whether b is a point of the curve -x²+y² = 1+dx²y² (RFC 8032,
+// section 5.1) in its one encoding, and not one of the eight whose multiples are so few
+// that anybody can sign for them. crypto/ed25519 does not say.
+func isSoundEd25519(b []byte) bool {
+	p := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 255), big.NewInt(19))
+	mod := func(n *big.Int) *big.Int { return n.Mod(n, p) }
+	d := big.NewInt(121666)
+	d = mod(d.Mul(d.ModInverse(d, p), big.NewInt(-121665)))
+
+	little := slices.Clone(b)
+	slices.Reverse(little)
+	little[0] &= 0x7F // the sign of x
+	y := new(big.Int).SetBytes(little)
+	if y.Cmp(p) >= 0 {
+		return false
+	}
+	one := big.NewInt(1)
+	yy := mod(new(big.Int).Mul(y, y))
+	u := mod(new(big.Int).Sub(yy, one))
+	v := mod(new(big.Int).Add(mod(new(big.Int).Mul(d, yy)), one))
+	// x² is u/v, and v is never 0. Two points have x = 0 (y² = 1), two y = 0, and of
+	// four others the double has: y² = -x², and so dy⁴ + 2y² = 1.
+	quadruple := mod(new(big.Int).Add(mod(new(big.Int).Mul(d, mod(new(big.Int).Mul(yy, yy)))), new(big.Int).Lsh(yy, 1)))
+	if u.Sign() == 0 || y.Sign() == 0 || quadruple.Cmp(one) == 0 {
+		return false
+	}
+	return big.Jacobi(mod(u.Mul(u, v)), p) == 1
 }
 
 // readRSA reads a modulus of 2048 to 8192 bits, and an exponent of at most 31 bits, as

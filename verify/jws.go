@@ -73,7 +73,7 @@ func parseJWS(text string, s *scratch) (j jws, ok bool) {
 // parseHeader reads a JOSE header, and reports whether it is one that this package
 // reads: there are no extensions ("crit", "b64"), and it is of a JWT.
 func parseHeader(text string, s *scratch) (h header, ok bool) {
-	members, ok := parseObject(text, s.members[:0])
+	members, ok := parseObject(text, s.members[:0], maxOfToken)
 	if !ok {
 		return header{}, false
 	}

@@ -2,8 +2,12 @@ package verify
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
 	"encoding/asn1"
+	"encoding/hex"
 	"math/big"
+	"slices"
 	"testing"
 )
 
@@ -38,6 +42,59 @@ func TestDER(t *testing.T) {
 				t.Errorf("%x, %x: the room was too small", r, s)
 			}
 		}
+	}
+}
+
+// TestEd25519Points takes all keys, and half of what is none: of two y, one has an x.
+func TestEd25519Points(t *testing.T) {
+	unsound := 0
+	for range 1000 {
+		public, _, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !isSoundEd25519(public) {
+			t.Errorf("%x is refused", public)
+		}
+		b := make([]byte, 32)
+		rand.Read(b)
+		if !isSoundEd25519(b) {
+			unsound++
+		}
+	}
+	if unsound < 350 || unsound > 650 { // once in 10^20 runs
+		t.Errorf("%d of 1000 are refused", unsound)
+	}
+	// Anybody can sign for these: with R the same point's multiple and S zero.
+	for _, s := range []string{
+		"0100000000000000000000000000000000000000000000000000000000000000",
+		"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"0000000000000000000000000000000000000000000000000000000000000000",
+		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+		// And these are not the one encoding of theirs.
+		"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	} {
+		b, err := hex.DecodeString(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, sign := range []byte{0, 0x80} {
+			b[31] |= sign
+			if isSoundEd25519(b) {
+				t.Errorf("%x is taken", b)
+			}
+		}
+	}
+	// That the two of order 8 are: their signature of zero verifies for some message.
+	order8, _ := hex.DecodeString("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05")
+	forged := append([]byte{1}, make([]byte, 63)...)
+	if !slices.ContainsFunc(make([]struct{}, 256), func(struct{}) bool {
+		return ed25519.Verify(order8, []byte(rand.Text()), forged)
+	}) {
+		t.Error("nothing is signed by it")
 	}
 }
 

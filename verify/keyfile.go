@@ -10,137 +10,224 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/ingressauth/ingressauth/internal/regular"
 )
 
 const (
 	// fileInterval is how often a file of keys is looked at, if it is asked for keys.
 	fileInterval = time.Second
-	// fileUnknownInterval is how often it is looked at for ids that it has not: new
-	// keys are there at once, and made-up ids cost little.
-	fileUnknownInterval = 100 * time.Millisecond
-	// fileGrace is for how long the keys of a file stand that cannot be read.
+	// fileSoon is how often it is looked at for ids that it has not, and while it
+	// cannot be used.
+	fileSoon = 100 * time.Millisecond
+	// fileSettle is how long what was written in place must stand to be believed.
+	fileSettle = 20 * time.Millisecond
+	// fileGrace is for how long the last keys stand of a file that cannot be used.
 	fileGrace = 5 * time.Minute
+	// fileWait is how long anybody waits for a look, which takes microseconds but on
+	// a file system that hangs.
+	fileWait = time.Second
 )
 
 // NewFileKeySet returns the keys in a file, as [NewKeySet] does, and follows it: the
 // file is looked at once a second if keys are asked for, and at once for an id that it
-// did not have, though ten times a second at most. It must be there, and be good, now;
-// what is wrong with it is an [*fs.PathError].
+// did not have, though ten times a second at most. What was renamed to its place is
+// believed at once, and what was written there when it has stood for 20 ms, lest the
+// half of one set be taken with the half of another.
 //
-// If it cannot be read later, or is no key set, its last keys stand for five minutes;
-// from then on there are none ([KeysUnavailable]) until it is good again. A writer may
-// rename a file to its place or write it where it is: half a key set is none. A set
-// with no key of use is one, too: every token is then refused. There is nothing to
-// close.
+// It must be there and be good now; what is wrong with it is an [*fs.PathError]. If it
+// cannot be read later, or is no key set, its last keys stand for five minutes; from
+// then on, and for ids that are not among them, there are none ([KeysUnavailable])
+// until it is good again. A set with no key of use is a set, too: every token is then
+// refused. A nil log means [slog.Default]. There is nothing to close.
 func NewFileKeySet(path string, log *slog.Logger) (KeySet, error) {
-	f := &fileKeySet{path: path, log: orDefault(log), slot: make(chan struct{}, 1)}
-	next, told := f.look(&fileState{})
-	if next.failure == nil && len(next.keys) == 0 {
-		next.failure = f.error(errNoUse)
+	f := &fileKeySet{path: path, log: orDefault(log)}
+	s, told := f.next(&fileState{})
+	for n := time.Duration(0); s.pending != nil && n < fileWait; n += fileSettle {
+		time.Sleep(fileSettle)
+		s, told = f.next(s)
 	}
-	if next.failure != nil {
-		return nil, next.failure
-	}
-	f.state.Store(next)
 	f.tell(told)
+	switch {
+	case s.failure != nil:
+		return nil, f.error(s.failure)
+	case s.text == nil:
+		return nil, f.error(errBeingWritten)
+	case len(s.keys.list) == 0:
+		return nil, f.error(errNoUse)
+	}
+	f.state.Store(s)
 	return f, nil
 }
 
-// fileKeySet follows a file. Whoever looks at the file holds the slot, so that waiting
-// for that obeys the context.
+// fileKeySet follows a file.
 type fileKeySet struct {
 	path  string
 	log   *slog.Logger
-	slot  chan struct{}
 	state atomic.Pointer[fileState]
+
+	mu     sync.Mutex
+	flight *fileFlight // the look that is under way, or nil
+}
+
+// fileFlight is a look at the file. It is nobody's, so that who waits for it can give
+// up, also where the file system hangs.
+type fileFlight struct {
+	begun time.Time
+	done  chan struct{}
 }
 
 // fileState is what is known after a look. It does not change.
 type fileState struct {
-	text    []byte // of the file, when it was last good; nil before that
 	keys    keys
-	ignored []string  // what was said of keys that are left out
-	good    time.Time // when the file was last good
+	text    []byte      // that the keys are of; nil before there are any
+	info    fs.FileInfo // of the file that had it
+	ignored []string    // what was said of keys that are left out
 	looked  time.Time
-	failure error // of the last look, or nil
+
+	pending fs.FileInfo // of what the file had at the last look, if that is not believed; or nil
+	since   time.Time   // when that was first seen
+
+	failure error // why the file cannot be used, or nil
+	failed  time.Time
 }
+
+var (
+	errBeingWritten = errors.New("it is being written")
+	errHangs        = errors.New("its file system does not answer")
+)
 
 func (f *fileKeySet) key(ctx context.Context, id string, hasID bool) (*key, error) {
 	s := f.state.Load()
 	k, err := s.keys.key(ctx, id, hasID)
-	age := time.Since(s.looked)
-	if age >= fileInterval || err != nil && age >= fileUnknownInterval {
-		if s, err = f.newer(ctx, s); err != nil {
-			return nil, err
-		}
+	if time.Since(s.looked) >= s.interval(err != nil) {
+		s = f.look(ctx, s)
 		k, err = s.keys.key(ctx, id, hasID)
 	}
-	if s.failure != nil && time.Since(s.good) > fileGrace {
-		return nil, fmt.Errorf("for longer than %v: %w", fileGrace, s.failure)
+	// Where the file is not known, nor is that it lacks the key.
+	switch {
+	case s.failure != nil && (err != nil || time.Since(s.failed) > fileGrace):
+		return nil, f.error(s.failure)
+	case s.pending != nil && err != nil:
+		return nil, f.error(errBeingWritten)
+	case time.Since(s.looked) > fileGrace:
+		return nil, f.error(errHangs)
 	}
 	return k, err
 }
 
-// newer returns a state that comes after s: another's, or of a look of its own.
-func (f *fileKeySet) newer(ctx context.Context, s *fileState) (*fileState, error) {
+// interval is how long what is known holds.
+func (s *fileState) interval(lacksKey bool) time.Duration {
+	switch {
+	case s.failure == nil && s.pending != nil:
+		return fileSettle
+	case s.failure != nil, lacksKey:
+		return fileSoon
+	}
+	return fileInterval
+}
+
+// look returns what is known after s: by a look that it waits for, or if that takes
+// long, or the context ends, what is known now.
+func (f *fileKeySet) look(ctx context.Context, s *fileState) *fileState {
+	f.mu.Lock()
+	if now := f.state.Load(); now != s {
+		f.mu.Unlock()
+		return now
+	}
+	l := f.flight
+	if l == nil {
+		l = &fileFlight{begun: time.Now(), done: make(chan struct{})}
+		f.flight = l
+		go f.fly(l)
+	}
+	f.mu.Unlock()
 	select {
-	case f.slot <- struct{}{}:
+	case <-l.done:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+	case <-time.After(fileWait - time.Since(l.begun)):
 	}
-	if next := f.state.Load(); next != s {
-		<-f.slot
-		return next, nil
-	}
-	next, told := f.look(s)
-	f.state.Store(next)
-	<-f.slot
-	f.tell(told) // out of the slot: a log may ask for keys
-	return next, nil
+	return f.state.Load()
 }
 
-// look looks at the file, and returns what is known then, and what is new about it.
-func (f *fileKeySet) look(s *fileState) (next *fileState, told []news) {
+func (f *fileKeySet) fly(l *fileFlight) {
+	s, told := f.next(f.state.Load())
+	f.state.Store(s)
+	f.mu.Lock()
+	f.flight = nil
+	f.mu.Unlock()
+	f.tell(told)
+	close(l.done)
+}
+
+// next looks at the file, and returns what is known then, and what is to be said of it.
+func (f *fileKeySet) next(s *fileState) (*fileState, []news) {
 	now := time.Now()
-	say := func(level slog.Level, message string) {
-		told = append(told, news{level, message})
-	}
 	c := *s
-	next = &c
-	next.looked = now
-	text, err := readKeyFile(f.path)
-	if err == nil && (s.text == nil || !bytes.Equal(text, s.text)) {
-		var found keys
-		var ignored []string
-		if found, ignored, err = parseKeySet(text); err == nil {
-			for _, message := range ignored {
-				if !slices.Contains(s.ignored, message) {
-					say(slog.LevelWarn, message)
-				}
-			}
-			if len(found) == 0 {
-				say(slog.LevelError, "the key set has no key that is of use: every token is refused")
-			}
-			next.text, next.keys, next.ignored = text, found, ignored
+	c.looked = now
+	text, info, err := readKeyFile(f.path)
+	switch {
+	case err == errBeingWritten:
+		c.pending, c.since = info, now
+		return &c, nil
+	case err != nil:
+		return c.unusable(err)
+	case s.text != nil && bytes.Equal(text, s.text):
+		c.info = info
+		return c.usable(nil)
+	}
+	found, ignored, err := parseKeySet(text)
+	whole := s.info != nil && !os.SameFile(s.info, info) || // it was renamed to its place, or
+		s.info == nil && now.Sub(info.ModTime()) >= fileSettle // nobody has written to it lately
+	settled := s.pending != nil && isSameVersion(s.pending, info) && now.Sub(s.since) >= fileSettle
+	switch {
+	case !settled && (!whole || err != nil):
+		if s.pending == nil || !isSameVersion(s.pending, info) {
+			c.pending, c.since = info, now
+		}
+		return &c, nil
+	case err != nil:
+		return c.unusable(err)
+	}
+	c.text, c.info, c.keys, c.ignored = text, info, found, ignored
+	var told []news
+	for _, message := range ignored {
+		if !slices.Contains(s.ignored, message) {
+			told = append(told, news{slog.LevelWarn, message})
 		}
 	}
-	if err != nil {
-		next.failure = f.error(err)
-		if s.failure == nil && s.text != nil {
-			say(slog.LevelWarn, fmt.Sprintf("the key set cannot be used, and its last keys stand for %v: %v", fileGrace, err))
-		}
-		return next, told
+	if len(found.list) == 0 {
+		told = append(told, news{slog.LevelError, "the key set has no key that is of use: every token is refused"})
 	}
-	next.good, next.failure = now, nil
-	if s.failure != nil {
-		say(slog.LevelInfo, "the key set can be used again")
-	}
-	return next, told
+	return c.usable(told)
 }
 
-// error returns err with the file's name, once.
+// unusable is the state when the file cannot be used.
+func (s fileState) unusable(err error) (*fileState, []news) {
+	var told []news
+	if s.failure == nil {
+		s.failed = s.looked
+		if s.text != nil {
+			told = []news{{slog.LevelWarn, fmt.Sprintf("the key set cannot be used, and its last keys stand for %v: %v", fileGrace, err)}}
+		}
+	}
+	s.failure = err
+	return &s, told
+}
+
+// usable is the state when what the file has is believed.
+func (s fileState) usable(told []news) (*fileState, []news) {
+	if s.failure != nil {
+		told = append(told, news{slog.LevelInfo, "the key set can be used again"})
+	}
+	s.pending, s.failure = nil, nil
+	return &s, told
+}
+
+// error returns err with the file's name.
 func (f *fileKeySet) error(err error) error {
 	return &fs.PathError{Op: "read key set", Path: f.path, Err: err}
 }
@@ -157,25 +244,31 @@ func (f *fileKeySet) tell(told []news) {
 	}
 }
 
-// readKeyFile reads a regular file. Its errors do not name it.
-func readKeyFile(path string) ([]byte, error) {
-	text, err := func() ([]byte, error) {
-		// Not to wait for a pipe.
-		if info, err := os.Stat(path); err != nil {
-			return nil, err
-		} else if !info.Mode().IsRegular() {
-			return nil, errors.New("it is not a regular file")
-		}
-		file, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
+// readKeyFile reads a file, and says which one it was. If that changed meanwhile it
+// returns errBeingWritten. Its errors do not name the file.
+func readKeyFile(path string) ([]byte, fs.FileInfo, error) {
+	file, info, err := regular.Open(path)
+	var text []byte
+	if err == nil {
 		defer file.Close()
 		// What is too long parseKeySet refuses.
-		return io.ReadAll(io.LimitReader(file, maxKeySet+1))
-	}()
+		text, err = io.ReadAll(io.LimitReader(file, maxKeySet+1))
+	}
+	after := info
+	if err == nil {
+		after, err = file.Stat()
+	}
 	if named, ok := errors.AsType[*fs.PathError](err); ok {
 		err = named.Err
 	}
-	return text, err
+	if err == nil && !isSameVersion(info, after) {
+		err = errBeingWritten
+	}
+	return text, after, err
+}
+
+// isSameVersion reports whether a file was not changed between two looks at it, as far
+// as its times tell.
+func isSameVersion(a, b fs.FileInfo) bool {
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }

@@ -2,31 +2,42 @@ package verify
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// TestWaitingForAFileObeysTheContext has somebody look at the file who never comes back.
-func TestWaitingForAFileObeysTheContext(t *testing.T) {
+// TestLookThatHangs has a look at the file that never ends: who needs a key of the set
+// has it, after a wait that is bounded and obeys the context, until the grace is over.
+func TestLookThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := &key{id: "a", hasID: true}
-		f := &fileKeySet{slot: make(chan struct{}, 1)}
-		f.slot <- struct{}{}
-		f.state.Store(&fileState{keys: keys{k}, looked: time.Now(), good: time.Now()})
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		if got, err := f.key(ctx, "a", true); got != k || err != nil {
-			t.Errorf("%v, %v: it waits although the keys are fresh", got, err)
+		f := &fileKeySet{log: orDefault(nil)}
+		f.state.Store(&fileState{keys: keys{list: []*key{k}}, text: []byte("{}"), looked: time.Now()})
+		ask := func(ctx context.Context, id string, want *key, wait time.Duration) {
+			t.Helper()
+			begun := time.Now()
+			got, err := f.key(ctx, id, true)
+			if got != want || (err == nil) != (want != nil) {
+				t.Errorf("%v, %v; want %v", got, err, want)
+			}
+			if waited := time.Since(begun); waited != wait {
+				t.Errorf("waited %v, want %v", waited, wait)
+			}
 		}
+		background := context.Background()
+		ask(background, "a", k, 0)
 		time.Sleep(fileInterval)
-		begun := time.Now()
-		if got, err := f.key(ctx, "a", true); got != nil || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%v, %v; want the context's error", got, err)
-		}
-		if waited := time.Since(begun); waited != 4*time.Second {
-			t.Errorf("waited %v", waited)
+		f.flight = &fileFlight{begun: time.Now(), done: make(chan struct{})}
+		ctx, cancel := context.WithTimeout(background, 300*time.Millisecond)
+		defer cancel()
+		ask(ctx, "a", k, 300*time.Millisecond)
+		ask(background, "a", k, fileWait-300*time.Millisecond)
+		ask(background, "a", k, 0) // it has hung for long: nobody waits any more
+		ask(background, "b", nil, 0)
+		time.Sleep(fileGrace)
+		if _, err := f.key(background, "a", true); err == nil || err == errNoKey {
+			t.Errorf("%v; want that it hangs", err)
 		}
 	})
 }

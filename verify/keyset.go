@@ -9,8 +9,8 @@ import (
 // KeySet is an issuer's public keys. [NewKeySet] and [NewFileKeySet] make one, which
 // may be used concurrently and by several verifiers.
 //
-// A token's "kid" picks the key of that id. A token without one is for a set of one
-// key. All else is refused, with [WrongKey].
+// A token's "kid" picks the key of that id. A token without one is for a set with one
+// key that is of use. All else is refused, with [WrongKey].
 type KeySet interface {
 	// key returns the key of this id or, if there is no id, the set's only key.
 	// It returns errNoKey where there is none; any other error means that the
@@ -29,9 +29,10 @@ var errNoUse = errors.New("the key set has no key that is of use")
 //
 // Keys that are no use here are left out, and the log says which and why: those of
 // other types, curves and sizes, those whose "use", "key_ops" or "alg" is another's,
-// RSA keys with the weakness of CVE-2017-15361, and all of those that share a "kid". A
-// set with a private or symmetric key, with no key that is of use, or that is not
-// strict JSON is an error. A nil log means [slog.Default].
+// points that are not on their curve or have few multiples, RSA keys with the weakness
+// of CVE-2017-15361, and of what is left all that share a "kid", or have none. A set
+// with a private or symmetric key, with no key that is of use, or that is not strict
+// JSON is an error. A nil log means [slog.Default].
 func NewKeySet(jwks []byte, log *slog.Logger) (KeySet, error) {
 	keys, ignored, err := parseKeySet(jwks)
 	if err != nil {
@@ -40,7 +41,7 @@ func NewKeySet(jwks []byte, log *slog.Logger) (KeySet, error) {
 	for _, message := range ignored {
 		orDefault(log).Warn(message)
 	}
-	if len(keys) == 0 {
+	if len(keys.list) == 0 {
 		return nil, errNoUse
 	}
 	return keys, nil
@@ -53,17 +54,20 @@ func orDefault(log *slog.Logger) *slog.Logger {
 	return log
 }
 
-// keys is a key set that never changes. Their ids differ, and one at most has none.
-type keys []*key
+// keys is a key set that never changes.
+type keys struct {
+	list []*key // their ids differ, and one at most has none
+	only *key   // the set's only key that is of use, or nil
+}
 
 func (s keys) key(_ context.Context, id string, hasID bool) (*key, error) {
 	if !hasID {
-		if len(s) == 1 {
-			return s[0], nil
+		if s.only == nil {
+			return nil, errNoKey
 		}
-		return nil, errNoKey
+		return s.only, nil
 	}
-	for _, k := range s {
+	for _, k := range s.list {
 		if k.hasID && k.id == id {
 			return k, nil
 		}

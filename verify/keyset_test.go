@@ -3,13 +3,13 @@ package verify_test
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -56,6 +56,7 @@ func TestKeys(t *testing.T) {
 		{"X25519", ed, claims{"crv": "X25519"}, "neither"},
 		{"Ed448", ed, claims{"crv": "Ed448"}, "neither"},
 		{"the curve of another type", ed, claims{"kty": "EC"}, "neither"},
+		{"Ed25519, the point that signs for all", ed, claims{"x": b64(append([]byte{1}, make([]byte, 31)...))}, "not a point of Ed25519"},
 		{"not a point", es, claims{"y": es.JWK()["x"]}, "not a point of P-256"},
 		{"the point at zero", es, claims{"x": b64(make([]byte, 32)), "y": b64(make([]byte, 32))}, "not a point of P-256"},
 		{"a coordinate of 31 bytes", es, claims{"x": b64(make([]byte, 31))}, "not 32 bytes"},
@@ -77,9 +78,13 @@ func TestKeys(t *testing.T) {
 		{"kid a number", es, claims{"kid": 1}, `"kid" is not a string`},
 		{"the kid of another", es, claims{"kid": "twin"}, "not the only one with this id"},
 
-		{"a private key", es, claims{"d": "AA"}, "error: key 2 of the key set: it is private"},
-		{"a private RSA key", rs, claims{"p": "AA"}, "error: key 2 of the key set: it is private"},
-		{"a symmetric key", es, claims{"kty": "oct", "k": "AA"}, "error: key 2 of the key set: it is private or symmetric"},
+		{"a private member that is null", es, claims{"d": (*string)(nil)}, ""},
+		{"a private key", es, claims{"d": "AA"}, `error: the key with "kid" "ES256": it is private`},
+		{"a private RSA key", rs, claims{"p": "AA"}, `error: the key with "kid" "RS256": it is private`},
+		{"a private key of an unknown type", es, claims{"kty": "AKP", "priv": "AA"}, "error: "},
+		{"a private key without an id", es, claims{"d": "AA", "kid": nil}, `error: key 2 of the key set, which has no "kid",: it is private`},
+		{"a private key with a number for an id", es, claims{"d": "AA", "kid": 1}, "error: key 2"},
+		{"a symmetric key", es, claims{"kty": "oct", "k": "AA"}, `error: the key with "kid" "ES256": it is private or symmetric`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var log logBuffer
@@ -230,36 +235,72 @@ func (f *keyFile) write(text []byte) {
 	}
 }
 
+// rename puts a new file in the place of the old one.
+func (f *keyFile) rename(text []byte) {
+	f.t.Helper()
+	if err := errors.Join(os.WriteFile(f.path+".new", text, 0o600), os.Rename(f.path+".new", f.path)); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// settle has the file looked at, and again when what is there has stood.
+func (f *keyFile) settle() {
+	for _, wait := range []time.Duration{time.Second, 20 * time.Millisecond} {
+		time.Sleep(wait)
+		f.v.Verify(context.Background(), signers()[verify.EdDSA].Token(plain()))
+	}
+}
+
 func TestKeyFileIsFollowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, b := jwttest.NewSigner(verify.EdDSA, "a"), jwttest.NewSigner(verify.EdDSA, "b")
+		a, b, c := jwttest.NewSigner(verify.EdDSA, "a"), jwttest.NewSigner(verify.EdDSA, "b"), jwttest.NewSigner(verify.EdDSA, "b")
 		f := newKeyFile(t, jwks(a.JWK()))
 		wantRefused(t, f.v, a.Token(plain()), "")
 		wantRefused(t, f.v, b.Token(plain()), verify.WrongKey)
 
 		// A new key is there at once, for who asks for it.
-		f.write(jwks(a.JWK(), b.JWK()))
+		f.rename(jwks(a.JWK(), b.JWK()))
 		time.Sleep(100 * time.Millisecond)
 		wantRefused(t, f.v, b.Token(plain()), "")
 
 		// A key that goes is gone in a second.
-		if err := os.WriteFile(f.path+".new", jwks(b.JWK()), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(f.path+".new", f.path); err != nil {
-			t.Fatal(err)
-		}
+		f.rename(jwks(b.JWK()))
 		time.Sleep(time.Second)
 		wantRefused(t, f.v, a.Token(plain()), verify.WrongKey)
 		wantRefused(t, f.v, b.Token(plain()), "")
-		wantLines(t, f.log.take())
 
 		// The same id, another key.
-		c := jwttest.NewSigner(verify.EdDSA, "b")
-		f.write(jwks(c.JWK()))
+		f.rename(jwks(c.JWK()))
 		time.Sleep(time.Second)
 		wantRefused(t, f.v, b.Token(plain()), verify.WrongSignature)
 		wantRefused(t, f.v, c.Token(plain()), "")
+		wantLines(t, f.log.take())
+	})
+}
+
+// TestKeyFileInPlace writes the file where it is: it must stand for 20 ms, and until
+// then its last keys do.
+func TestKeyFileInPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := jwttest.NewSigner(verify.EdDSA, "a"), jwttest.NewSigner(verify.EdDSA, "b")
+		f := newKeyFile(t, jwks(a.JWK()))
+		whole := jwks(b.JWK())
+		time.Sleep(time.Hour) // nobody asked for long
+		for _, text := range [][]byte{nil, whole[:10], jwks(), whole} {
+			f.write(text)
+			for range 3 {
+				wantRefused(t, f.v, a.Token(plain()), "")
+				refusal := wantRefused(t, f.v, b.Token(plain()), verify.KeysUnavailable)
+				if !strings.Contains(refusal.Error(), "it is being written") {
+					t.Errorf("%v", refusal)
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		wantRefused(t, f.v, b.Token(plain()), "")
+		wantRefused(t, f.v, a.Token(plain()), verify.WrongKey)
+		wantLines(t, f.log.take())
 	})
 }
 
@@ -277,6 +318,7 @@ func TestKeyFileFails(t *testing.T) {
 		{"gone", func(f *keyFile) { os.Remove(f.path) }, "no such file"},
 		{"empty", func(f *keyFile) { f.write(nil) }, "not strict JSON"},
 		{"half", func(f *keyFile) { f.write(good[:len(good)/2]) }, "not strict JSON"},
+		{"half, renamed", func(f *keyFile) { f.rename(good[:len(good)/2]) }, "not strict JSON"},
 		{"private", func(f *keyFile) { f.write(private) }, "it is private"},
 		{"too long", func(f *keyFile) { f.write(append(good, make([]byte, 1<<20)...)) }, "longer than"},
 		{"a directory", func(f *keyFile) { os.Remove(f.path); os.Mkdir(f.path, 0o700) }, "not a regular file"},
@@ -284,21 +326,23 @@ func TestKeyFileFails(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newKeyFile(t, good)
-				token := a.Token(plain())
+				token, unknown := a.Token(plain()), a.Sign(`{"alg":"EdDSA","kid":"x"}`, plain().JSON())
+				time.Sleep(time.Hour) // nobody asked for long
 				tt.spoil(f)
 				for range 5 * 60 {
-					time.Sleep(time.Second)
 					wantRefused(t, f.v, token, "")
+					time.Sleep(time.Second)
 				}
+				wantRefused(t, f.v, unknown, verify.KeysUnavailable)
 				wantLines(t, f.log.take(), tt.why)
-				time.Sleep(time.Second)
+				time.Sleep(2 * time.Second)
 				refusal := wantRefused(t, f.v, token, verify.KeysUnavailable)
-				if !strings.Contains(refusal.Error(), tt.why) || refusal.Issuer != issuer {
-					t.Errorf("%v lacks %q", refusal, tt.why)
+				if !strings.Contains(refusal.Error(), tt.why) || !strings.Contains(refusal.Error(), f.path) || refusal.Issuer != issuer {
+					t.Errorf("%v lacks %q, or the file", refusal, tt.why)
 				}
 				os.Remove(f.path)
 				f.write(good)
-				time.Sleep(time.Second)
+				time.Sleep(100 * time.Millisecond)
 				wantRefused(t, f.v, token, "")
 				wantLines(t, f.log.take(), "can be used again")
 			})
@@ -315,15 +359,14 @@ func TestKeyFileSaysItOnce(t *testing.T) {
 		f := newKeyFile(t, jwks(a.JWK(), b.JWK(enc)))
 		wantLines(t, f.log.take(), `"b"`)
 		for range 10 {
-			time.Sleep(time.Second)
-			wantRefused(t, f.v, a.Token(plain()), "")
+			f.settle()
 		}
-		f.write(jwks(c.JWK(), b.JWK(enc)))
-		time.Sleep(time.Second)
+		f.write(jwks(c.JWK(), a.JWK(), b.JWK(enc)))
+		f.settle()
 		wantRefused(t, f.v, c.Token(plain()), "")
 		wantLines(t, f.log.take())
 		f.write(jwks(c.JWK(enc)))
-		time.Sleep(time.Second)
+		f.settle()
 		wantRefused(t, f.v, c.Token(plain()), verify.WrongKey)
 		wantLines(t, f.log.take(), `"c"`, "no key that is of use: every token is refused")
 	})
@@ -336,7 +379,8 @@ func TestKeyFileMadeUpIDs(t *testing.T) {
 		a := jwttest.NewSigner(verify.EdDSA, "a")
 		f := newKeyFile(t, jwks(a.JWK()))
 		madeUp := a.Sign(`{"alg":"EdDSA","kid":"x"}`, plain().JSON())
-		f.write(jwks(a.JWK(claims{"kid": "x"})))
+		wantRefused(t, f.v, madeUp, verify.WrongKey)
+		f.rename(jwks(a.JWK(claims{"kid": "x"})))
 		for range 99 {
 			time.Sleep(time.Millisecond)
 			wantRefused(t, f.v, madeUp, verify.WrongKey)
@@ -356,7 +400,7 @@ func TestNewFileKeySet(t *testing.T) {
 		return path
 	}
 	tests := []struct{ path, want string }{
-		{filepath.Join(dir, "missing"), "no such file"},
+		{filepath.Join(dir, "missing"), "read key set " + dir + "/missing: no such file"},
 		{dir, "not a regular file"},
 		{file("empty", nil), "not strict JSON"},
 		{file("none", jwks()), "no key that is of use"},
@@ -377,13 +421,15 @@ func TestNewFileKeySet(t *testing.T) {
 	}
 }
 
-// TestKeyFileAtOnce rewrites the file in place, while many verify.
+// TestKeyFileAtOnce rewrites the file in place and by renaming, while many verify. Two
+// sets take turns, and half of one with half of the other would be a third.
 func TestKeyFileAtOnce(t *testing.T) {
-	a := jwttest.NewSigner(verify.EdDSA, "a")
-	f := newKeyFile(t, jwks(a.JWK()))
-	token := a.Token(plain())
+	a, b := jwttest.NewSigner(verify.RS256, "a"), jwttest.NewSigner(verify.RS256, "a")
+	steady := jwttest.NewSigner(verify.EdDSA, "steady")
+	sets := [][]byte{jwks(a.JWK(), steady.JWK()), jwks(b.JWK(), steady.JWK())}
+	f := newKeyFile(t, sets[0])
 	stop, done := make(chan struct{}), make(chan error)
-	for range 8 {
+	for _, token := range []string{steady.Token(plain()), a.Token(plain()), steady.Token(plain()), b.Token(plain())} {
 		go func() {
 			for {
 				select {
@@ -392,20 +438,24 @@ func TestKeyFileAtOnce(t *testing.T) {
 					return
 				default:
 				}
-				if _, err := f.v.Verify(context.Background(), token); err != nil {
+				_, err := f.v.Verify(context.Background(), token)
+				refusal, _ := errors.AsType[*verify.Refusal](err)
+				if err != nil && (strings.HasPrefix(token, steady.Token(plain())[:20]) || refusal.Reason != verify.WrongSignature) {
 					done <- err
 					return
 				}
 			}
 		}()
 	}
-	padded := slices.Concat(jwks(a.JWK()), []byte(strings.Repeat(" ", 100_000)))
-	for end := time.Now().Add(2500 * time.Millisecond); time.Now().Before(end); {
-		f.write(jwks(a.JWK()))
-		f.write(padded)
+	for n, end := 0, time.Now().Add(2500*time.Millisecond); time.Now().Before(end); n++ {
+		f.write(sets[n%2])
+		f.write(sets[(n+1)%2])
+		if n%100 == 0 {
+			f.rename(sets[n/100%2])
+		}
 	}
 	close(stop)
-	for range 8 {
+	for range 4 {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}

@@ -8,8 +8,7 @@ import (
 // label and for an answer to whoever sent it.
 type Reason string
 
-// The reasons. All but the last two mean that another try with the same credential
-// is in vain.
+// The reasons. The last two say nothing of the credential, which may be good later.
 const (
 	// Malformed: not a JWT in compact form with strict JSON in it, longer than
 	// accepted, or a request with more than one credential.
@@ -38,11 +37,9 @@ const (
 	TooLongLived Reason = "too long-lived"
 	// Revoked: it was taken back.
 	Revoked Reason = "revoked"
-	// KeysUnavailable: the key set, or what knows session keys, cannot be had. The
-	// credential may be good.
+	// KeysUnavailable: the key set, or what knows session keys, cannot be had.
 	KeysUnavailable Reason = "keys unavailable"
-	// RevocationsUnavailable: what is revoked cannot be had. The credential may be
-	// good.
+	// RevocationsUnavailable: what is revoked cannot be had.
 	RevocationsUnavailable Reason = "revocations unavailable"
 )
 
@@ -50,7 +47,7 @@ const (
 type Refusal struct {
 	Reason Reason
 	// Issuer is the trusted issuer ("iss") that the credential is from, or claims
-	// to be from, or "" where that is not known or it is a session key.
+	// to be from, or "" where that is not known.
 	Issuer string
 	// Err is why something is unavailable, or nil. It is for the service's log,
 	// and not for whoever sent the credential.

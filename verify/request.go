@@ -37,13 +37,18 @@ type SessionKey struct {
 const (
 	cookieName        = "sessionKey"
 	fieldOrganization = "X-Organization-Uuid"
+
+	// maxSessionKey is the length of the longest session key, in bytes, several
+	// times that of those that are seen.
+	maxSessionKey = 1 << 10
 )
 
 // VerifyRequest returns who sent a request. It takes the token of "Authorization:
 // Bearer TOKEN" (RFC 6750, section 2.1), or the session key in the cookie
 // "sessionKey", which acts for the organisation in X-Organization-Uuid, or if it has
 // just one for that. Where there are both, or two different ones, the request is
-// refused as [Malformed]; nothing says which one to believe.
+// refused as [Malformed]; nothing says which one to believe. So is one whose credential
+// is empty, or a session key of more than 1 KiB.
 //
 // A request without a credential is [ingressauth.ErrNoToken]; one whose Authorization
 // is of another scheme has none. Any other error is a [*Refusal].
@@ -111,8 +116,11 @@ func sessionKeyOf(cookies []string) (key string, err error) {
 // lookUp returns whom a session key stands for when it comes with these values of
 // X-Organization-Uuid.
 func (v *Verifier) lookUp(ctx context.Context, key string, organizations []string) (*Principal, error) {
-	if v.sessionKeys == nil {
+	switch {
+	case v.sessionKeys == nil:
 		return nil, &Refusal{Reason: WrongKey}
+	case len(key) > maxSessionKey:
+		return nil, &Refusal{Reason: Malformed}
 	}
 	token, err := ingressauth.NewToken(key, "")
 	if err != nil || token.Scheme() != ingressauth.SchemeSessionKey || len(organizations) > 1 {

@@ -12,8 +12,8 @@ import (
 
 // Config is what a [Verifier] is made of.
 type Config struct {
-	// Issuers are those that are trusted, one at least. Two of them with one
-	// Prefix and one Issuer must have no audience in common.
+	// Issuers are those that are trusted, one at least. They differ in their Prefix
+	// or their Issuer: of one issuer, all Audiences are named in one place.
 	Issuers []Issuer
 	// Revocations says what was taken back. Nil means that nothing is.
 	Revocations Revocations
@@ -44,7 +44,7 @@ type Verifier struct {
 }
 
 // New returns a verifier. It returns an error if an issuer lacks something or has what
-// makes no sense, and if a token could be taken for two issuers'.
+// makes no sense, or stands twice.
 func New(c Config) (*Verifier, error) {
 	if len(c.Issuers) == 0 {
 		return nil, errors.New("no issuer is trusted: name one at least")
@@ -60,9 +60,8 @@ func New(c Config) (*Verifier, error) {
 			return nil, fmt.Errorf("issuer %q: %w", given.Issuer, err)
 		}
 		for _, other := range v.issuers {
-			if other.Prefix == i.Prefix && other.Issuer == i.Issuer &&
-				slices.ContainsFunc(i.Audiences, func(a string) bool { return slices.Contains(other.Audiences, a) }) {
-				return nil, fmt.Errorf("issuer %q stands twice with one prefix and one audience", i.Issuer)
+			if other.Prefix == i.Prefix && other.Issuer == i.Issuer {
+				return nil, fmt.Errorf("issuer %q stands twice with one prefix: put all Audiences into one", i.Issuer)
 			}
 		}
 		v.longest = max(v.longest, i.MaxSize)
@@ -111,13 +110,13 @@ func (v *Verifier) believe(ctx context.Context, token string) (*Principal, error
 	if !ok {
 		return nil, &Refusal{Reason: Malformed}
 	}
-	claims, ok := parseObject(j.payload, s.members[:0])
+	claims, ok := parseObject(j.payload, s.members[:0], maxOfToken)
 	if !ok {
 		return nil, &Refusal{Reason: Malformed}
 	}
 	// Whose token it claims to be says what is demanded of it. Nothing is believed
 	// before the signature was verified with that issuer's keys.
-	i, isForUs := v.issuerOf(prefix, claims)
+	i := v.issuerOf(prefix, claims)
 	switch {
 	case i == nil:
 		return nil, &Refusal{Reason: WrongIssuer}
@@ -127,11 +126,15 @@ func (v *Verifier) believe(ctx context.Context, token string) (*Principal, error
 	if refusal := i.checkSignature(ctx, &j); refusal != nil {
 		return nil, refusal
 	}
-	if !isForUs {
+	audience, ok := i.audienceIn(lookUp(claims, "aud"))
+	if !ok {
 		return nil, &Refusal{Reason: WrongAudience, Issuer: i.Issuer}
 	}
 	p := &Principal{Issuer: i.Issuer, claims: j.payload}
 	notBefore, wrong := i.readClaims(p, claims)
+	if wrong == "" && i.sessions {
+		wrong = i.checkSession(p, audience)
+	}
 	if wrong != "" {
 		return nil, &Refusal{Reason: WrongClaim, Issuer: i.Issuer, claim: wrong}
 	}
@@ -158,28 +161,18 @@ func (v *Verifier) prefixOf(token string) (prefix string, ok bool) {
 	return prefix, ok
 }
 
-// issuerOf returns the issuer, of those with this prefix, that claims name, or nil. If
-// there are several, which differ in their audiences, it is the first that the token
-// is for, or else the first.
-func (v *Verifier) issuerOf(prefix string, claims []member) (issuer *Issuer, isForUs bool) {
+// issuerOf returns the issuer with this prefix that claims name, or nil.
+func (v *Verifier) issuerOf(prefix string, claims []member) *Issuer {
 	iss, ok := lookUp(claims, "iss").str()
 	if !ok {
-		return nil, false
+		return nil
 	}
-	aud := lookUp(claims, "aud")
 	for n := range v.issuers {
-		i := &v.issuers[n]
-		if i.Prefix != prefix || i.Issuer != iss {
-			continue
-		}
-		if i.trusts(aud) {
-			return i, true
-		}
-		if issuer == nil {
-			issuer = i
+		if i := &v.issuers[n]; i.Prefix == prefix && i.Issuer == iss {
+			return i
 		}
 	}
-	return issuer, false
+	return nil
 }
 
 // checkSignature verifies that the issuer signed j.

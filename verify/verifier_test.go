@@ -34,7 +34,7 @@ func TestPrincipal(t *testing.T) {
 	}{
 		{"full", session(), full},
 		{"no flat claims", session().With("ccr:session_id", nil).With("ccr:org_id", nil).With("ccr:pool_id", nil),
-			with(func(p *verify.Principal) { p.Organization, p.Environment = "", "" })},
+			with(func(p *verify.Principal) { p.Organization = "" })},
 		{"no subject", session().With("sub", nil), with(func(p *verify.Principal) { p.Subject = "" })},
 		{"no actor", session().With("act", nil), with(func(p *verify.Principal) { p.Creator, p.Runner = verify.Creator{}, "" })},
 		{"an agent", session().With("act", claims{"sub": "agent:bot:7"}),
@@ -45,10 +45,8 @@ func TestPrincipal(t *testing.T) {
 			with(func(p *verify.Principal) { p.Creator, p.Runner = verify.Creator{}, "" })},
 		{"another second actor", session().With("act", claims{"sub": "user:u", "act": claims{"sub": "ccr:pool:p"}}),
 			with(func(p *verify.Principal) { p.Creator, p.Runner = verify.Creator{Kind: verify.User, ID: "u"}, "" })},
-		{"null is not there", session().With("act", claims{"sub": "user:user_1", "email": (*string)(nil)}).With("jti", (*string)(nil)).With("iat", (*int)(nil)),
-			with(func(p *verify.Principal) {
-				p.Creator.Email, p.Runner, p.TokenID, p.IssuedAt = "", "", "", time.Time{}
-			})},
+		{"null is not there", session().With("act", claims{"sub": "user:user_1", "email": (*string)(nil)}).With("jti", (*string)(nil)).With("nbf", (*int)(nil)),
+			with(func(p *verify.Principal) { p.Creator.Email, p.Runner, p.TokenID = "", "", "" })},
 		{"a fraction of a second", session().With("exp", float64(now.Unix()+60)+0.25),
 			with(func(p *verify.Principal) { p.ExpiresAt = now.Add(time.Minute + 250*time.Millisecond) })},
 		{"escapes", session().With("jti", "\"\\/\b\f\n\r\t\u00e9\U0001F600\u2028"),
@@ -213,6 +211,7 @@ func TestClaudeCode(t *testing.T) {
 		{"another issuer", prefix + s.Token(session().With("iss", "ccs")), verify.WrongIssuer},
 		{"no session", prefix + s.Token(session().With("ccr:session_id", nil).With("sub", nil)), verify.WrongClaim},
 		{"an empty session", prefix + s.Token(session().With("ccr:session_id", "").With("sub", "ccr:session:")), verify.WrongClaim},
+		{"no iat", prefix + s.Token(session().With("iat", nil)), verify.WrongClaim},
 		{"eight hours", prefix + s.Token(session().With("exp", now.Add(8*time.Hour).Unix())), ""},
 		{"longer", prefix + s.Token(session().With("exp", now.Add(8*time.Hour+time.Second).Unix())), verify.TooLongLived},
 		{"another algorithm", prefix + signers()[verify.EdDSA].Token(session()), verify.WrongAlgorithm},
@@ -230,16 +229,16 @@ func TestClaudeCode(t *testing.T) {
 // another's keys.
 func TestIssuers(t *testing.T) {
 	a, b, c := jwttest.NewSigner(verify.ES256, "same"), jwttest.NewSigner(verify.ES256, "same"), jwttest.NewSigner(verify.ES256, "same")
-	of := func(prefix, name, audience string, s *signer) verify.Issuer {
+	of := func(prefix, name string, s *signer, audiences ...string) verify.Issuer {
 		set, err := verify.NewKeySet(jwks(s.JWK()), quiet)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return verify.Issuer{Prefix: prefix, Issuer: name, Audiences: []string{audience}, Keys: set}
+		return verify.Issuer{Prefix: prefix, Issuer: name, Audiences: audiences, Keys: set}
 	}
-	small := of("", "a", "one", a)
+	small := of("", "a", a, "one")
 	small.MaxSize = 1000
-	v := newVerifier(t, config(small, of("", "b", "one", b), of("p-", "a", "one", c), of("p-", "a", "two", b)))
+	v := newVerifier(t, config(small, of("", "b", b, "one"), of("p-", "a", c, "one", "two"), of("p-q-", "a", a, "one")))
 	as := func(iss, aud string) claims { return plain().With("iss", iss).With("aud", aud) }
 	for _, tt := range []struct {
 		name, token string
@@ -248,12 +247,13 @@ func TestIssuers(t *testing.T) {
 		{"a", a.Token(as("a", "one")), ""},
 		{"b", b.Token(as("b", "one")), ""},
 		{"a behind a prefix", "p-" + c.Token(as("a", "one")), ""},
-		{"a behind a prefix, for another audience", "p-" + b.Token(as("a", "two")), ""},
+		{"a behind a prefix, for another audience", "p-" + c.Token(as("a", "two")), ""},
+		{"a behind a longer prefix", "p-q-" + a.Token(as("a", "one")), ""},
+		{"a behind a longer prefix, with the key of the shorter", "p-q-" + c.Token(as("a", "one")), verify.WrongSignature},
 		{"b with the key of a", a.Token(as("b", "one")), verify.WrongSignature},
 		{"a with the key of b", b.Token(as("a", "one")), verify.WrongSignature},
 		{"a, behind the prefix that has another key", "p-" + a.Token(as("a", "one")), verify.WrongSignature},
-		{"one audience with the key of the other", "p-" + c.Token(as("a", "two")), verify.WrongSignature},
-		{"neither audience, the key of the first", "p-" + c.Token(as("a", "three")), verify.WrongAudience},
+		{"neither audience", "p-" + c.Token(as("a", "three")), verify.WrongAudience},
 		{"neither audience, another key", "p-" + b.Token(as("a", "three")), verify.WrongSignature},
 		{"neither issuer", a.Token(as("c", "one")), verify.WrongIssuer},
 		{"b behind a prefix", "p-" + b.Token(as("b", "one")), verify.WrongIssuer},
@@ -261,6 +261,36 @@ func TestIssuers(t *testing.T) {
 		{"and not for b", b.Token(as("b", "one").With("x", strings.Repeat("x", 800))), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) { wantRefused(t, v, tt.token, tt.want) })
+	}
+}
+
+// TestEnvironments has a service for several of them.
+func TestEnvironments(t *testing.T) {
+	i := sessionIssuer(t)
+	i.Audiences = append(i.Audiences, "ccpool_02")
+	v := newVerifier(t, config(i))
+	s := signers()[verify.ES256]
+	in := func(aud []string, pool any) string {
+		return prefix + s.Token(session().With("aud", aud).With("ccr:pool_id", pool))
+	}
+	for _, tt := range []struct {
+		name, token string
+		want        string // the environment, or "" where it is refused
+	}{
+		{"the first", in([]string{environment}, environment), environment},
+		{"the second", in([]string{"anthropic-api", "ccpool_02"}, "ccpool_02"), "ccpool_02"},
+		{"not named but in aud", in([]string{"x", "ccpool_02"}, nil), "ccpool_02"},
+		{"both, and one named", in([]string{environment, "ccpool_02"}, "ccpool_02"), "ccpool_02"},
+		{"another is named", in([]string{environment}, "ccpool_03"), ""},
+		{"an empty one is named", in([]string{environment}, ""), environment},
+	} {
+		p, err := v.Verify(context.Background(), tt.token)
+		if (err == nil) != (tt.want != "") || p != nil && p.Environment != tt.want {
+			t.Errorf("%s: %+v, %v; want %q", tt.name, p, err, tt.want)
+		}
+		if tt.want == "" {
+			wantRefused(t, v, tt.token, verify.WrongClaim)
+		}
 	}
 }
 
