@@ -74,7 +74,7 @@ func ClaudeCode(environment string) (Issuer, error) {
 	const begins = "ccpool_"
 	// "anthropic-api" is an audience of every such token.
 	if !strings.HasPrefix(environment, begins) || len(environment) == len(begins) {
-		return Issuer{}, fmt.Errorf("the id of a self-hosted environment begins with %q, and this one does not: see where the environment is listed", begins)
+		return Issuer{}, fmt.Errorf("the id of a self-hosted environment is %q and more, and this one is not: see where the environment is listed", begins)
 	}
 	return Issuer{
 		Prefix:     "sk-ant-cc-",

@@ -13,135 +13,18 @@ import (
 	"unicode/utf16"
 )
 
-// requirementError is a requirement of the caller's that a token's claims do not meet.
-// It shows no value.
-type requirementError string
+// Bounds on what is shown, since 'decode' shows what anybody wrote.
+const (
+	maxShownDepth = 100
+	maxShownText  = 1 << 20
+)
 
-func (e requirementError) Error() string { return string(e) }
-
-// path leads to a value in claims: names of members and numbers of elements, from the
-// outermost.
-type path []string
-
-// parsePath reads a path as users write it: its steps with a dot between them. In a
-// name, "\." is a dot and "\\" a backslash.
-func parsePath(s string) path {
-	var p path
-	var step strings.Builder
-	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] == '\\' && i+1 < len(s):
-			i++
-			step.WriteByte(s[i])
-		case s[i] == '.':
-			p = append(p, step.String())
-			step.Reset()
-		default:
-			step.WriteByte(s[i])
-		}
-	}
-	return append(p, step.String())
-}
-
-// String writes a path as parsePath reads it.
-func (p path) String() string {
-	steps := make([]string, len(p))
-	for i, s := range p {
-		steps[i] = strings.NewReplacer(`\`, `\\`, `.`, `\.`).Replace(s)
-	}
-	return strings.Join(steps, ".")
-}
-
-// in returns the value that p leads to. Null counts as nothing.
-func (p path) in(claims json.RawMessage) (any, bool) {
-	d := json.NewDecoder(bytes.NewReader(claims))
-	d.UseNumber()
-	var v any
-	if d.Decode(&v) != nil {
-		return nil, false
-	}
-	for _, step := range p {
-		switch outer := v.(type) {
-		case map[string]any:
-			v = outer[step]
-		case []any:
-			n, err := strconv.Atoi(step)
-			if err != nil || n < 0 || n >= len(outer) || strconv.Itoa(n) != step {
-				return nil, false
-			}
-			v = outer[n]
-		default:
-			return nil, false
-		}
-	}
-	return v, v != nil
-}
-
-// scalar returns the text of a value that is neither an object nor an array: a string
-// as it is, anything else as JSON.
-func scalar(v any) (string, bool) {
-	switch v := v.(type) {
-	case string:
-		return v, true
-	case json.Number:
-		return v.String(), true
-	case bool:
-		return strconv.FormatBool(v), true
-	}
-	return "", false
-}
-
-// parsePairs reads the values NAME=VALUE of a flag.
-func parsePairs(flag, form string, values []string) (pairs [][2]string, err error) {
-	for _, v := range values {
-		name, value, ok := strings.Cut(v, "=")
-		if !ok || name == "" {
-			return nil, usageError("--" + flag + " takes " + form)
-		}
-		pairs = append(pairs, [2]string{name, value})
-	}
-	return pairs, nil
-}
-
-// require checks that the value at p is this one.
-func require(claims json.RawMessage, p path, want string) error {
-	v, ok := p.in(claims)
-	if !ok {
-		return noClaim(p)
-	}
-	if text, ok := scalar(v); !ok || text != want {
-		return requirementError(fmt.Sprintf("the token is good, but its claim %q is not what --require says", p))
-	}
-	return nil
-}
-
-func noClaim(p path) error {
-	return requirementError(fmt.Sprintf("the token is good, but has no claim %q", p))
-}
-
-// valueText returns what --get prints.
-func valueText(claims json.RawMessage, p path) (string, error) {
-	v, ok := p.in(claims)
-	if !ok {
-		return "", noClaim(p)
-	}
-	text, isScalar := scalar(v)
-	if !isScalar {
-		b, err := json.Marshal(v)
-		if err != nil {
-			return "", err
-		}
-		text = escaped(string(b))
-	}
-	if strings.ContainsFunc(text, unicode.IsControl) {
-		return "", requirementError(fmt.Sprintf("the token is good, but its claim %q holds a control character, which a script would stumble over", p))
-	}
-	return text + "\n", nil
-}
+var errTooMuch = errors.New("there is more in it than can be shown, and than any session's token has")
 
 // claimsJSON returns claims as JSON that is safe on a terminal: indented, or on one
 // line.
 func claimsJSON(claims json.RawMessage, line bool) (string, error) {
+	claims = bytes.Trim(claims, " \t\r\n")
 	var b bytes.Buffer
 	var err error
 	if line {
@@ -149,11 +32,11 @@ func claimsJSON(claims json.RawMessage, line bool) (string, error) {
 	} else {
 		err = json.Indent(&b, claims, "", "  ")
 	}
-	return escaped(b.String()) + "\n", err
+	return escaped(b.String()), err
 }
 
 // escaped returns JSON with what does not print, in strings, as escapes. Elsewhere it
-// has no such characters but spaces and line breaks.
+// has no such characters but line breaks.
 func escaped(text string) string {
 	var b strings.Builder
 	for _, r := range text {
@@ -175,9 +58,8 @@ func escaped(text string) string {
 func claimsText(claims json.RawMessage, now time.Time) (string, error) {
 	var b strings.Builder
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	d := json.NewDecoder(bytes.NewReader(claims))
-	d.UseNumber()
-	err := walk(d, nil, func(p path, v any) {
+	size := 0
+	err := walk(claims, func(p path, v any) error {
 		text, isString := v.(string)
 		switch {
 		case !isString:
@@ -188,49 +70,63 @@ func claimsText(claims json.RawMessage, now time.Time) (string, error) {
 		case text == "":
 			text = `""`
 		}
-		fmt.Fprintf(table, "%s\t%s\n", printable(p.String()), printable(text))
+		line := printable(p.String()) + "\t" + printable(text) + "\n"
+		if size += len(line); size > maxShownText {
+			return errTooMuch
+		}
+		fmt.Fprint(table, line)
+		return nil
 	})
 	if err == nil {
 		err = table.Flush()
 	}
-	return b.String(), err
+	return strings.TrimSuffix(b.String(), "\n"), err
 }
 
-// walk calls do for each value below p that is neither an object nor an array with
-// anything in it.
-func walk(d *json.Decoder, p path, do func(path, any)) error {
-	token, err := d.Token()
-	if err != nil {
-		return err
-	}
-	delim, ok := token.(json.Delim)
-	if !ok {
-		if token == nil {
-			token = "null"
-		}
-		do(p, token)
-		return nil
-	}
-	closing := map[json.Delim]string{'{': "}", '[': "]"}[delim]
-	if !d.More() {
-		do(p, delim.String()+closing)
-	}
-	for n := 0; d.More(); n++ {
-		step := strconv.Itoa(n)
-		if delim == '{' {
-			name, err := d.Token()
-			if err != nil {
-				return err
-			}
-			step, _ = name.(string)
-		}
-		// A copy, which the next step at this depth does not change.
-		if err := walk(d, append(p[:len(p):len(p)], step), do); err != nil {
+// walk calls do for each value in claims that is neither an object nor an array with
+// anything in it. The path is do's until it returns.
+func walk(claims json.RawMessage, do func(path, any) error) error {
+	d := json.NewDecoder(bytes.NewReader(claims))
+	d.UseNumber()
+	var p path
+	var value func() error
+	value = func() error {
+		token, err := d.Token()
+		if err != nil {
 			return err
 		}
+		delim, ok := token.(json.Delim)
+		switch {
+		case token == nil:
+			return do(p, "null")
+		case !ok:
+			return do(p, token)
+		case !d.More():
+			if err := do(p, map[json.Delim]string{'{': "{}", '[': "[]"}[delim]); err != nil {
+				return err
+			}
+		case len(p) == maxShownDepth:
+			return errTooMuch
+		}
+		for n := 0; d.More(); n++ {
+			step := strconv.Itoa(n)
+			if delim == '{' {
+				name, err := d.Token()
+				if err != nil {
+					return err
+				}
+				step, _ = name.(string)
+			}
+			p = append(p, step)
+			if err := value(); err != nil {
+				return err
+			}
+			p = p[:len(p)-1]
+		}
+		_, err = d.Token() // the end of it
+		return err
 	}
-	_, err = d.Token()
-	return err
+	return value()
 }
 
 // dateOf returns the time that one of the claims for times says (RFC 7519, section
@@ -246,14 +142,15 @@ func dateOf(p path, v any) (time.Time, bool) {
 	return time.Unix(seconds, 0).UTC(), err == nil && seconds >= 0 && seconds <= last
 }
 
-// spelled is a time, and how far from now it is.
+// spelled is a time, and how far from now it is if that is imaginable.
 func spelled(t, now time.Time) string {
-	far := fmt.Sprintf("%v ago", now.Sub(t).Round(time.Second))
-	if left := t.Sub(now).Round(time.Second); left > 0 {
-		far = fmt.Sprintf("in %v", left)
+	s := t.Format(time.RFC3339)
+	switch left := t.Sub(now).Round(time.Second); {
+	case left.Abs() > 100*365*24*time.Hour:
+	case left > 0:
+		s += fmt.Sprintf(" (in %v)", left)
+	default:
+		s += fmt.Sprintf(" (%v ago)", -left)
 	}
-	return t.Format(time.RFC3339) + " (" + far + ")"
+	return s
 }
-
-// errNoClaims says that a token is not a JWT, of which alone claims can be read.
-var errNoClaims = errors.New("it is not a JWT, so it has no claims to show")

@@ -3,7 +3,7 @@ package main
 import (
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -21,12 +21,12 @@ is "-".
 Nothing is checked: anybody can write such a token. 'ingressauth verify' checks.`,
 		func(cmd *cobra.Command, r *ingressauth.Resolver) error {
 			warn(cmd.ErrOrStderr(), "nothing was checked: anybody can write such a token; 'ingressauth verify' checks")
-			return eachToken(cmd, r, func(token string) error {
+			return eachToken(cmd, r, emptyOf(format), func(token string) (string, error) {
 				claims, err := claimsOf(token)
 				if err != nil {
-					return err
+					return "", err
 				}
-				return printClaims(cmd, format, claims)
+				return format.claims(claims, fromInput(cmd))
 			})
 		})
 	cmd.Use += " [-]"
@@ -35,32 +35,44 @@ Nothing is checked: anybody can write such a token. 'ingressauth verify' checks.
 	return cmd
 }
 
+// errNoClaims says that a token is none of which claims can be read.
+var errNoClaims = errors.New("it is not a JWT, so it has no claims to show")
+
 // claimsOf returns the payload of a token that looks like a JWT, also of one behind a
-// prefix, as far as it is JSON.
+// prefix, as far as it is a JSON object.
 func claimsOf(token string) (json.RawMessage, error) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
 		return nil, errNoClaims
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil || !utf8.Valid(payload) || !json.Valid(payload) {
+	if err != nil || !utf8.Valid(payload) || !json.Valid(payload) || strings.Trim(string(payload), " \t\r\n")[0] != '{' {
 		return nil, errNoClaims
 	}
 	return payload, nil
 }
 
-// printClaims prints the claims of one token: of several, each on a line of its own.
-func printClaims(cmd *cobra.Command, format *oneOf, claims json.RawMessage) error {
-	text, err := claimsJSON(claims, fromInput(cmd))
-	if format.value == "text" {
-		text, err = claimsText(claims, time.Now())
-		if fromInput(cmd) {
-			text += "\n" // between tokens
+// claims returns the claims of one token in this format: of one of several, as JSON on
+// a line, or as text with an empty line after it.
+func (o *oneOf) claims(claims json.RawMessage, several bool) (string, error) {
+	if o.value == "text" {
+		text, err := claimsText(claims, time.Now())
+		if several {
+			text += "\n"
 		}
+		return text, err
 	}
-	if err != nil {
-		return err
+	// JSON is indented by as much as its values are in each other.
+	if err := walk(claims, func(path, any) error { return nil }); err != nil {
+		return "", err
 	}
-	fmt.Fprint(cmd.OutOrStdout(), text)
-	return nil
+	return claimsJSON(claims, several)
+}
+
+// emptyOf is what stands for a token of several that is not shown.
+func emptyOf(format *oneOf) string {
+	if format.value == "text" {
+		return ""
+	}
+	return "{}"
 }

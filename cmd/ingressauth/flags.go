@@ -36,6 +36,18 @@ func (o *oneOf) Set(s string) error {
 	return nil
 }
 
+// parsePairs reads the values NAME=VALUE of a flag.
+func parsePairs(flag string, values []string) (pairs [][2]string, err error) {
+	for _, v := range values {
+		name, value, ok := strings.Cut(v, "=")
+		if !ok || name == "" {
+			return nil, usageError("--" + flag + " takes NAME=VALUE")
+		}
+		pairs = append(pairs, [2]string{name, value})
+	}
+	return pairs, nil
+}
+
 // flagError says what is wrong with a flag, and shows nothing that was typed, as
 // that may be a token.
 func flagError(cmd *cobra.Command, err error) error {

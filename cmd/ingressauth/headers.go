@@ -74,11 +74,19 @@ func eachField(h http.Header, line func(name, value string) string) string {
 var curlQuote = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
 // marshal returns v as JSON, indented, with a newline. There is no HTML here.
-func marshal(v any) (string, error) {
+func marshal(v any) (string, error) { return encode(v, "  ") }
+
+// marshalLine returns v as JSON on one line, without a newline.
+func marshalLine(v any) (string, error) {
+	s, err := encode(v, "")
+	return strings.TrimSuffix(s, "\n"), err
+}
+
+func encode(v any, indent string) (string, error) {
 	var b strings.Builder
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
+	e.SetIndent("", indent)
 	err := e.Encode(v)
 	return b.String(), err
 }

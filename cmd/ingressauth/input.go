@@ -12,9 +12,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// maxLine bounds what is kept of a line of standard input, in bytes. No token is as
-// long.
-const maxLine = 64<<10 + 1
+// maxLine bounds a line of standard input, in bytes. No token is longer.
+const maxLine = 64 << 10
 
 // orDash takes no argument, or "-" for standard input.
 func orDash(cmd *cobra.Command, args []string) error {
@@ -27,39 +26,51 @@ func orDash(cmd *cobra.Command, args []string) error {
 // fromInput reports whether the tokens are to be read from standard input.
 func fromInput(cmd *cobra.Command) bool { return cmd.Flags().NArg() > 0 }
 
-// eachToken calls do with the token that r finds or, if the argument is "-", with each
-// line of standard input. One line's failure is told on standard error and is not the
-// next one's, unless it is of what all need.
-func eachToken(cmd *cobra.Command, r *ingressauth.Resolver, do func(token string) error) error {
+// eachToken prints what show returns of the token that r finds or, if the argument is
+// "-", of each line of standard input. There each line has its line of output, whatever
+// is in it, so that nobody can take one for another's: where show fails, or nothing is in
+// it, that is empty. What is wrong is told on standard error, and is not the next
+// line's, unless it is of what all need.
+func eachToken(cmd *cobra.Command, r *ingressauth.Resolver, empty string, show func(token string) (string, error)) error {
 	if !fromInput(cmd) {
 		t, err := r.Token(cmd.Context())
 		if err != nil {
 			return err
 		}
-		return do(t.Reveal())
-	}
-	in := bufio.NewReaderSize(cmd.InOrStdin(), maxLine)
-	var first error
-	tokens, failed := 0, 0
-	for number := 1; ; number++ {
-		line, end := readLine(in)
-		if end != nil && end != io.EOF {
-			return fmt.Errorf("read standard input: %w", end)
+		text, err := show(t.Reveal())
+		if err != nil {
+			return err
 		}
-		if line = strings.TrimSpace(line); line != "" {
+		return printLine(cmd, text)
+	}
+	in := bufio.NewReaderSize(cmd.InOrStdin(), maxLine+1)
+	var tokens, failed int
+	var first error
+	for number := 1; ; number++ {
+		line, err := readLine(in)
+		if err == io.EOF {
+			break
+		}
+		text := empty
+		if line != "" || err != nil {
 			tokens++
-			if err := do(line); err != nil {
-				if isOfAll(err) {
-					return fmt.Errorf("line %d: %w", number, err)
-				}
-				if failed++; first == nil {
-					first = err
-				}
-				warn(cmd.ErrOrStderr(), fmt.Sprintf("line %d: %v", number, err))
+			if err == nil {
+				text, err = show(line)
 			}
 		}
-		if end == io.EOF {
-			break
+		if err != nil {
+			text = empty
+			err = fmt.Errorf("line %d: %w", number, err)
+			if isOfAll(err) {
+				return err
+			}
+			if failed++; first == nil {
+				first = err
+			}
+			warn(cmd.ErrOrStderr(), err.Error())
+		}
+		if err := printLine(cmd, text); err != nil {
+			return err
 		}
 	}
 	switch {
@@ -71,14 +82,31 @@ func eachToken(cmd *cobra.Command, r *ingressauth.Resolver, do func(token string
 	return nil
 }
 
-// readLine returns the next line, or of one that no token fits in its beginning.
+func printLine(cmd *cobra.Command, text string) error {
+	_, err := fmt.Fprintln(cmd.OutOrStdout(), text)
+	return err
+}
+
+// errLongLine is what is wrong with a line that no token fits in. It is not looked at,
+// since what can be kept of it is another text.
+var errLongLine = &verify.Refusal{Reason: verify.Malformed}
+
+// readLine returns the next line, without white space around it.
 func readLine(in *bufio.Reader) (string, error) {
 	b, err := in.ReadSlice('\n')
-	line := string(b)
-	for err == bufio.ErrBufferFull {
-		_, err = in.ReadSlice('\n')
+	if err == bufio.ErrBufferFull {
+		for err == bufio.ErrBufferFull {
+			_, err = in.ReadSlice('\n')
+		}
+		return "", errLongLine
 	}
-	return line, err
+	if err == io.EOF && len(b) > 0 {
+		err = nil // that comes next
+	}
+	if err != nil && err != io.EOF {
+		err = hinted{fmt.Errorf("read standard input: %w", err), "see what standard input is"}
+	}
+	return strings.Trim(string(b), " \t\r\n"), err
 }
 
 // isOfAll reports whether a failure would be every token's.
@@ -86,7 +114,7 @@ func isOfAll(err error) bool {
 	if refusal, ok := errors.AsType[*verify.Refusal](err); ok {
 		return isUnavailable(refusal)
 	}
-	return !errors.As(err, new(requirementError)) && !errors.Is(err, errNoClaims)
+	return !errors.As(err, new(requirementError)) && !errors.Is(err, errNoClaims) && !errors.Is(err, errTooMuch)
 }
 
 func isUnavailable(r *verify.Refusal) bool {

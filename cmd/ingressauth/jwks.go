@@ -6,37 +6,52 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
+	"github.com/ingressauth/ingressauth/internal/regular"
 	"github.com/ingressauth/ingressauth/verify"
 )
 
-// Bounds on a key set that is fetched.
+// Bounds on how a key set is read. What is too long is refused as one.
 const (
-	fetchTimeout   = 10 * time.Second
-	fetchRedirects = 3
-	fetchSize      = 1 << 20
+	keysTimeout   = 10 * time.Second
+	keysRedirects = 3
+	maxKeys       = 1 << 20 // bytes
 )
 
-// loadKeys returns the key set in a file, which is followed, or at a URL. Its errors do
-// not show what was named, as that may be a token.
-func loadKeys(ctx context.Context, where string) (verify.KeySet, error) {
+// loadKeys reads the key set in a file, or at a URL, once. Its errors do not show what
+// was named, as that may be a token.
+func loadKeys(ctx context.Context, where string, log *slog.Logger) (verify.KeySet, error) {
+	read := readFile
 	if strings.Contains(where, "://") {
-		text, err := fetch(ctx, where)
-		if err != nil {
-			return nil, err
-		}
-		return verify.NewKeySet(text, nil)
+		read = fetch
 	}
-	set, err := verify.NewFileKeySet(where, nil)
+	text, err := read(ctx, where)
+	if err != nil {
+		return nil, err
+	}
+	return verify.NewKeySet(text, log)
+}
+
+// readFile returns what is in a file, or a pipe that ends soon.
+func readFile(_ context.Context, path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|regular.NonBlock, 0)
+	var text []byte
+	if err == nil {
+		defer f.Close()
+		f.SetReadDeadline(time.Now().Add(keysTimeout)) // a file needs none, and takes none
+		text, err = io.ReadAll(io.LimitReader(f, maxKeys+1))
+	}
 	if named, ok := errors.AsType[*fs.PathError](err); ok {
 		err = named.Err
 	}
-	return set, err
+	return text, err
 }
 
 // fetch returns what is at a URL, and wherever that redirects to, over TLS or from
@@ -47,13 +62,13 @@ func fetch(ctx context.Context, address string) ([]byte, error) {
 		return nil, errors.New("it is fetched from https:// alone, or from this machine")
 	}
 	client := &http.Client{
-		Timeout: fetchTimeout,
+		Timeout: keysTimeout,
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			switch {
-			case len(via) > fetchRedirects:
-				return fmt.Errorf("more than %d redirects", fetchRedirects)
-			case !isTrustworthy(r.URL):
-				return errors.New("a redirect to what is neither https:// nor this machine")
+			case len(via) > keysRedirects:
+				return fmt.Errorf("more than %d redirects", keysRedirects)
+			case !isTrustworthy(r.URL), r.URL.Scheme != "https" && via[0].URL.Scheme == "https":
+				return errors.New("it redirects to what is not https://")
 			}
 			return nil
 		},
@@ -66,18 +81,17 @@ func fetch(ctx context.Context, address string) ([]byte, error) {
 	if named, ok := errors.AsType[*url.Error](err); ok {
 		err = named.Err
 	}
+	if named, ok := errors.AsType[*net.DNSError](err); ok {
+		err = errors.New(named.Err)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("fetch them: %w", err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the server answered %s", response.Status)
+		return nil, fmt.Errorf("the server answered with status %d", response.StatusCode)
 	}
-	text, err := io.ReadAll(io.LimitReader(response.Body, fetchSize+1))
-	if err != nil {
-		return nil, err
-	}
-	return text, nil // of what is too long NewKeySet says so
+	return io.ReadAll(io.LimitReader(response.Body, maxKeys+1))
 }
 
 // isTrustworthy reports whether what comes from a URL is from the host that it names.

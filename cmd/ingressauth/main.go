@@ -69,7 +69,9 @@ func judge(err error) (code int, hint string) {
 	case errors.Is(err, ingressauth.ErrNoToken):
 		code, hint = exitNoToken, "run 'ingressauth status' to see what each source has, 'ingressauth token --help' to read where a token is looked for"
 	case isRefusal && !isUnavailable(refusal), errors.As(err, new(requirementError)):
-		code, hint = exitRefused, "run 'ingressauth decode' to see what the token says of itself"
+		code, hint = exitRefused, "'ingressauth decode' shows what a token says of itself"
+	case errors.Is(err, errNoClaims), errors.Is(err, errTooMuch):
+		code, hint = exitFailed, "session keys and other opaque tokens have no claims, and those of sessions are few"
 	default:
 		code, hint = exitFailed, "run 'ingressauth status' to see what each source has"
 	}

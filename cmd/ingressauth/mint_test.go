@@ -33,6 +33,7 @@ func newMint(t *testing.T) *mint {
 	session := jwttest.Session(testEnvironment, now)
 	other := jwttest.Claims{"iss": "https://issuer.example", "aud": "service", "sub": "x", "exp": now.Add(time.Hour).Unix(),
 		"role": "worker", "admin": true, "n": 7, "a.b": "dotted", "odd": "a\u009b\u202e\nb", "empty": "", "none": nil,
+		`x=y\z`: "1=2", "html": jwttest.Claims{"a": "<&>\u202e"},
 		"list": []any{"x", map[string]any{"y": 1.5}}}
 	m := &mint{
 		jwks: jwttest.JWKS(s.JWK()),
@@ -43,6 +44,8 @@ func newMint(t *testing.T) *mint {
 			"EXPIRED": "sk-ant-cc-" + s.Token(session.With("iat", now.Add(-9*time.Hour).Unix()).With("exp", now.Add(-5*time.Hour).Unix())),
 			"FORGED":  "sk-ant-cc-" + jwttest.NewSigner(verify.ES256, "1").Token(session),
 			"OTHER":   s.Token(other),
+			"DEEP":    s.Sign(s.Header(), `{"x":`+strings.Repeat("[", 101)+strings.Repeat("]", 101)+"}"),
+			"CRLF":    s.Sign(s.Header(), "{\"a\":1}\r\n"),
 			"TWICE":   s.Sign(s.Header(), `{"exp":1,"exp":"`+"\u009b"+`","z":{"y":[]}}`),
 		},
 	}
@@ -53,10 +56,19 @@ func newMint(t *testing.T) *mint {
 	mux.HandleFunc("/long", func(w http.ResponseWriter, r *http.Request) {
 		w.Write(append(m.jwks, strings.Repeat(" ", 2<<20)...))
 	})
+	mux.HandleFunc("/escape", func(w http.ResponseWriter, r *http.Request) {
+		connection, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err) // it is HTTP/1.1
+		}
+		defer connection.Close()
+		io.WriteString(connection, "HTTP/1.1 500 \x1b[31mred\r\n\r\n")
+	})
 	for from, to := range map[string]string{"/redirect": "/jwks.json", "/loop": "/loop", "/away": "http://192.0.2.1/jwks.json", "/file": "file:///etc/passwd"} {
 		mux.Handle(from, http.RedirectHandler(to, http.StatusFound))
 	}
 	m.plain, m.tls = httptest.NewServer(mux), httptest.NewUnstartedServer(mux)
+	mux.Handle("/down", http.RedirectHandler(m.plain.URL+"/jwks.json", http.StatusFound))
 	m.tls.Config.ErrorLog = log.New(io.Discard, "", 0) // of those who do not know its certificate
 	m.tls.StartTLS()
 	t.Cleanup(m.plain.Close)

@@ -4,7 +4,8 @@ package main
 //
 //   - Standard output has the answer and nothing else.
 //   - Standard error has one line that says what is wrong, then a line "hint:"
-//     that says what to do. Of several tokens, each that is wrong has a line before.
+//     that says what to do. Of tokens on standard input, each that is wrong has a
+//     line before.
 //   - Colour is for status alone, on a terminal alone, and not under NO_COLOR.
 
 import (
@@ -37,9 +38,10 @@ func complain(w io.Writer, err error, hint string) {
 	fmt.Fprintf(w, "hint: %s\n", hint)
 }
 
-// warn says something on one line.
+// warn says something on one line, with nothing in it that could harm a terminal:
+// servers and proxies have a say in some messages.
 func warn(w io.Writer, message string) {
-	fmt.Fprintf(w, "ingressauth: %s\n", strings.ReplaceAll(message, "\n", "; "))
+	fmt.Fprintf(w, "ingressauth: %s\n", printable(strings.ReplaceAll(message, "\n", "; ")))
 }
 
 // palette colours words, or does not.

@@ -68,7 +68,7 @@ func facts(s ingressauth.SourceReport, now time.Time) []string {
 	}
 	switch {
 	case s.Expiry.IsZero():
-	case s.Expiry.Sub(now).Round(time.Second) > 0:
+	case s.Expiry.After(now):
 		facts = append(facts, "expires "+spelled(s.Expiry, now))
 	default:
 		facts = append(facts, "expired "+spelled(s.Expiry, now))

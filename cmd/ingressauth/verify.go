@@ -1,7 +1,11 @@
 package main
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -26,8 +30,8 @@ func newVerify() *cobra.Command {
 	var f verifyFlags
 	cmd := command("verify", "Check who sent a token, and print its claims", `Check a token and print its claims as JSON, or with -o text for people. The
 token is found as 'token' finds it, or is each line of standard input if the
-argument is "-"; then each good one's claims are one line, and what is wrong with
-another is said on standard error.
+argument is "-". There each line has a line of output: its claims, or {} (with
+--get an empty line) where the token is refused, which is said on standard error.
 
 Whose tokens are good is said in one of two ways:
 
@@ -44,12 +48,12 @@ is for any other issuer of JWTs that live no longer than a day. Keys are read
 once, from a file or by HTTPS (from this machine also by HTTP).
 
 In a script, --require demands a value, and --get prints one and nothing else. A
-PATH leads into the claims by names, and into arrays by numbers from 0:
-act.sub, aud.0. A dot in a name is written \. there. A value that is not a
-string is compared, and printed, as JSON.
+PATH leads into the claims by names, and into arrays by numbers from 0: act.sub,
+aud.0. In a name \. is a dot, \\ a backslash and \= an equals sign. A string is
+compared as it is, a number or a boolean as it stands in the JSON.
 
-Exit codes: 0 good, 1 the keys cannot be had, 2 wrong usage, 3 no token, 4 the
-token is refused or is not what is required.`,
+Exit codes: 0 good, 1 something failed, such as getting the keys, 2 wrong usage, 3
+no token, 4 a token is refused or is not what is required.`,
 		func(cmd *cobra.Command, r *ingressauth.Resolver) error { return f.run(cmd, r) })
 	cmd.Use += " [-]"
 	cmd.Args = orDash
@@ -87,45 +91,79 @@ func (f *verifyFlags) run(cmd *cobra.Command, r *ingressauth.Resolver) error {
 	if err != nil {
 		return err
 	}
-	requirements, err := parsePairs("require", "PATH=VALUE", f.require)
+	requirements, err := parseRequirements(f.require)
 	if err != nil {
 		return err
 	}
-	get := cmd.Flags().Changed("get")
-	switch {
-	case get && f.get == "":
-		return usageError("--get needs a path, and has an empty one (is a variable not set?)")
-	case get && cmd.Flags().Changed("output"):
-		return usageError("--get prints a value and nothing else: leave --output out")
+	show, empty := func(p *verify.Principal, _ any) (string, error) { return f.format.claims(p.Claims(), fromInput(cmd)) }, emptyOf(f.format)
+	if cmd.Flags().Changed("get") {
+		get, _, more, err := parsePath(f.get)
+		switch {
+		case err != nil:
+			return usageError("--get: " + err.Error())
+		case f.get == "" || more:
+			return usageError(`--get takes a path, in which an equals sign is \= (or is a variable not set?)`)
+		case cmd.Flags().Changed("output"):
+			return usageError("--get prints a value and nothing else: leave --output out")
+		}
+		show, empty = func(_ *verify.Principal, claims any) (string, error) { return get.text(claims) }, ""
 	}
+	var notes notes
 	// When there is a token, and once for all.
 	verifier := sync.OnceValues(func() (*verify.Verifier, error) {
-		if issuer.Keys, err = loadKeys(cmd.Context(), f.jwks); err != nil {
+		keys, err := loadKeys(cmd.Context(), cmp.Or(f.jwks, verify.ClaudeCodeKeysURL), slog.New(&notes))
+		if err != nil {
 			return nil, hinted{fmt.Errorf("the keys cannot be had: %w", err), "see what --jwks names, or whether its server can be reached from here"}
 		}
+		issuer.Keys = keys
 		return verify.New(verify.Config{Issuers: []verify.Issuer{issuer}})
 	})
-	return eachToken(cmd, r, func(token string) error {
+	err = eachToken(cmd, r, empty, func(token string) (string, error) {
 		v, err := verifier()
 		if err != nil {
-			return err
+			return "", err
 		}
 		p, err := v.Verify(cmd.Context(), token)
 		if err != nil {
-			return err
+			return "", f.withoutArguments(err)
 		}
-		for _, q := range requirements {
-			if err := require(p.Claims(), parsePath(q[0]), q[1]); err != nil {
-				return err
-			}
+		claims, err := tree(p.Claims())
+		if err == nil {
+			err = checkAll(requirements, claims)
 		}
-		if !get {
-			return printClaims(cmd, f.format, p.Claims())
+		if err != nil {
+			return "", err
 		}
-		text, err := valueText(p.Claims(), parsePath(f.get))
-		fmt.Fprint(cmd.OutOrStdout(), text)
-		return err
+		return show(p, claims)
 	})
+	if err != nil {
+		// A key that was left out may be why.
+		for _, n := range notes {
+			warn(cmd.ErrOrStderr(), n)
+		}
+	}
+	return err
+}
+
+// withoutArguments returns a refusal without what --issuer and --claim say, which may be
+// a token in the wrong place.
+func (f *verifyFlags) withoutArguments(err error) error {
+	if refusal, ok := errors.AsType[*verify.Refusal](err); ok && f.issuer != "" {
+		return &verify.Refusal{Reason: refusal.Reason, Err: refusal.Err}
+	}
+	return err
+}
+
+// notes is a log that is kept.
+type notes []string
+
+func (n *notes) Enabled(context.Context, slog.Level) bool { return true }
+func (n *notes) WithAttrs([]slog.Attr) slog.Handler       { return n }
+func (n *notes) WithGroup(string) slog.Handler            { return n }
+
+func (n *notes) Handle(_ context.Context, r slog.Record) error {
+	*n = append(*n, r.Message)
+	return nil
 }
 
 // trusted returns the issuer that the flags name, without its keys. It shows nothing
@@ -144,9 +182,6 @@ func (f *verifyFlags) trusted(cmd *cobra.Command) (verify.Issuer, error) {
 		if err != nil {
 			return verify.Issuer{}, usageError("--environment: " + err.Error())
 		}
-		if f.jwks == "" {
-			f.jwks = verify.ClaudeCodeKeysURL
-		}
 		return issuer, nil
 	}
 	if f.issuer == "" || len(f.audiences) == 0 || f.jwks == "" {
@@ -162,7 +197,7 @@ func (f *verifyFlags) trusted(cmd *cobra.Command) (verify.Issuer, error) {
 		}
 		issuer.Algorithms = append(issuer.Algorithms, verify.Algorithm(a))
 	}
-	claims, err := parsePairs("claim", "NAME=VALUE", f.claims)
+	claims, err := parsePairs("claim", f.claims)
 	if err != nil {
 		return verify.Issuer{}, err
 	}

@@ -89,7 +89,7 @@ func (d *draft) token(r *rand.Rand) string {
 	return token
 }
 
-// dates are ways to write one that is not far from now, and others.
+// date returns one that is not far from now, in one of many ways to write it, or none.
 func date(r *rand.Rand) string {
 	s := now.Unix() + pick[int64](r, -90000, -3600, -61, -60, -59, -1, 0, 1, 59, 60, 61, 3600, 86399, 86400, 86401, 86460, 86461, 90000, 10000000)
 	return pick(r,
@@ -101,10 +101,13 @@ func date(r *rand.Rand) string {
 
 // value is any JSON, or nearly.
 func value(r *rand.Rand) string {
-	return pick(r, "null", "true", "0", "-1.5e3", `""`, `"x"`, `"\u00e9\ud83d\ude00"`, `"\ud800"`, `"a\u0000b"`, "[]", "{}", `[1,[2,{"a":null}]]`,
-		`{"a":1,"a":2}`, `{"b":{"c":1}}`, "\"\xff\"", "\"\x01\"", `"\x"`, "01", "nul", "1.", strings.Repeat("[", 40)+strings.Repeat("]", 40),
-		strings.Repeat("[", 20)+strings.Repeat("]", 20))
+	return pick(r, "null", "true", "0", "-1.5e3", `""`, `"x"`, `"\u00e9\ud83d\ude00"`, `"\u00E9"`, `"\uD83D\uDE00"`, `"\\ud800"`, `"\ud800"`, `"a\u0000b"`, "[]", "{}", `[1,[2,{"a":null}]]`,
+		`{"a":1,"a":2}`, `{"b":{"c":1}}`, "\"\xff\"", "\"\x01\"", `"\x"`, "01", "nul", "1.", nested(40),
+		nested(20), nested(31), nested(32))
 }
+
+// nested returns arrays in each other.
+func nested(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 
 // mutations are what can be odd about a token.
 var mutations = []func(*rand.Rand, *draft){
@@ -250,7 +253,8 @@ func oddToken(r *rand.Rand) func(string) string {
 		part(func(p []string) []string { p[0], p[1] = p[1], p[0]; return p }),
 		part(func(p []string) []string { p[2] = jwttest.Base64(make([]byte, pick(r, 64, 64, 256, 1, 65))); return p }),
 		part(func(p []string) []string {
-			p[r.IntN(3)] = strings.NewReplacer("-", "+", "_", "/").Replace(p[r.IntN(3)])
+			n := r.IntN(3)
+			p[n] = strings.NewReplacer("-", "+", "_", "/").Replace(p[n])
 			return p
 		}),
 		part(func(p []string) []string { p[2] = strings.NewReplacer("-", "+", "_", "/").Replace(p[2]); return p }),
