@@ -71,10 +71,8 @@ const ClaudeCodeKeysURL = "https://api.anthropic.com/v1/code/.well-known/jwks.js
 // that names an environment which is not among the audiences. For several environments,
 // append their ids to Audiences.
 func ClaudeCode(environment string) (Issuer, error) {
-	const begins = "ccpool_"
-	// "anthropic-api" is an audience of every such token.
-	if !strings.HasPrefix(environment, begins) || len(environment) == len(begins) {
-		return Issuer{}, fmt.Errorf("the id of a self-hosted environment is %q and more, and this one is not: see where the environment is listed", begins)
+	if !isEnvironment(environment) {
+		return Issuer{}, errNoEnvironment
 	}
 	return Issuer{
 		Prefix:     "sk-ant-cc-",
@@ -87,6 +85,16 @@ func ClaudeCode(environment string) (Issuer, error) {
 	}, nil
 }
 
+// errNoEnvironment is of an audience of sessions that is no environment's:
+// "anthropic-api" is one of every such token.
+var errNoEnvironment = fmt.Errorf("the id of a self-hosted environment is %q and more, and this one is not: see where the environment is listed", environmentPrefix)
+
+const environmentPrefix = "ccpool_"
+
+func isEnvironment(id string) bool {
+	return strings.HasPrefix(id, environmentPrefix) && id != environmentPrefix
+}
+
 // checked returns i with its defaults, sharing nothing that its caller could change,
 // or says what is wrong with it.
 func (i Issuer) checked() (Issuer, error) {
@@ -97,6 +105,8 @@ func (i Issuer) checked() (Issuer, error) {
 		return Issuer{}, errors.New("it has no Audiences: say which values of \"aud\" mean this service")
 	case slices.Contains(i.Audiences, ""):
 		return Issuer{}, errors.New("an empty audience: is something not set?")
+	case i.sessions && slices.ContainsFunc(i.Audiences, func(id string) bool { return !isEnvironment(id) }):
+		return Issuer{}, errNoEnvironment
 	case i.Keys == nil:
 		return Issuer{}, errors.New("it has no Keys: see NewKeySet and NewFileKeySet")
 	case !isPrefix(i.Prefix):

@@ -1,8 +1,6 @@
 package verify
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // Reason says why a credential was refused. The list is closed: it does for a metric's
 // label and for an answer to whoever sent it.

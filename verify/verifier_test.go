@@ -218,6 +218,11 @@ func TestClaudeCode(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) { wantRefused(t, v, tt.token, tt.want) })
 	}
+	i := sessionIssuer(t)
+	i.Audiences = append(i.Audiences, "anthropic-api")
+	if _, err := verify.New(config(i)); err == nil {
+		t.Error("an audience of every session is taken for an environment")
+	}
 	for _, id := range []string{"", "anthropic-api", "ccpool_", "CCPOOL_1", " ccpool_1"} {
 		if _, err := verify.ClaudeCode(id); err == nil {
 			t.Errorf("%q is taken for the id of an environment", id)
