@@ -1,12 +1,17 @@
 package main
 
 import (
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
-	"fmt"
 	"io"
 	"log"
+	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,6 +28,8 @@ type mint struct {
 	jwks       []byte
 	tokens     map[string]string // by variable
 	plain, tls *httptest.Server
+	// vendor serves the keys as the vendor does, to whoever comes by way of proxy.
+	vendor, proxy *httptest.Server
 }
 
 const testEnvironment = "ccpool_01test"
@@ -71,13 +78,15 @@ func newMint(t *testing.T) *mint {
 	mux.Handle("/down", http.RedirectHandler(m.plain.URL+"/jwks.json", http.StatusFound))
 	m.tls.Config.ErrorLog = log.New(io.Discard, "", 0) // of those who do not know its certificate
 	m.tls.StartTLS()
+	m.vendor, m.proxy = newVendor(t, m.jwks)
 	t.Cleanup(m.plain.Close)
 	t.Cleanup(m.tls.Close)
 	return m
 }
 
-// setup gives a script the tokens in variables, the keys in jwks.json and at $KEYS and
-// $TLSKEYS, and the certificate of the latter in $CERTIFICATE.
+// setup gives a script the tokens in variables, the keys in jwks.json, at $KEYS and
+// $TLSKEYS, and by way of $PROXY where the vendor has them; and certificates to know the
+// last two by in $CERTIFICATE and $VENDORCERTIFICATE.
 func (m *mint) setup(env *testscript.Env) error {
 	for name, token := range m.tokens {
 		env.Setenv(name, token)
@@ -85,11 +94,65 @@ func (m *mint) setup(env *testscript.Env) error {
 	env.Setenv("ENVIRONMENT", testEnvironment)
 	env.Setenv("KEYS", m.plain.URL)
 	env.Setenv("TLSKEYS", m.tls.URL)
-	certificate := filepath.Join(env.WorkDir, "certificate.pem")
-	env.Setenv("CERTIFICATE", certificate)
-	block := &pem.Block{Type: "CERTIFICATE", Bytes: m.tls.Certificate().Raw}
-	if err := os.WriteFile(certificate, pem.EncodeToMemory(block), 0o600); err != nil {
-		return fmt.Errorf("write the certificate: %w", err)
+	env.Setenv("PROXY", m.proxy.URL)
+	for name, server := range map[string]*httptest.Server{"CERTIFICATE": m.tls, "VENDORCERTIFICATE": m.vendor} {
+		path := filepath.Join(env.WorkDir, name+".pem")
+		env.Setenv(name, path)
+		block := &pem.Block{Type: "CERTIFICATE", Bytes: server.TLS.Certificates[0].Certificate[0]}
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			return err
+		}
 	}
 	return os.WriteFile(filepath.Join(env.WorkDir, "jwks.json"), m.jwks, 0o600)
+}
+
+// newVendor returns a server with a certificate for the host of the vendor's keys, and a
+// proxy that leads there, and nowhere else.
+func newVendor(t *testing.T, jwks []byte) (vendor, proxy *httptest.Server) {
+	where, err := url.Parse(verify.ClaudeCodeKeysURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vendor = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Host != where.Host || r.URL.Path != where.Path {
+			http.NotFound(w, r)
+			return
+		}
+		w.Write(jwks)
+	}))
+	key := jwttest.NewSigner(verify.ES256, "").Key
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{where.Host}, NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vendor.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{certificate}, PrivateKey: key}}}
+	vendor.StartTLS()
+	t.Cleanup(vendor.Close)
+
+	proxy = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodConnect || r.Host != where.Host+":443" {
+			http.Error(w, "not here", http.StatusForbidden)
+			return
+		}
+		there, err := net.Dial("tcp", vendor.Listener.Addr().String())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		defer there.Close()
+		here, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err) // it is HTTP/1.1
+		}
+		defer here.Close()
+		io.WriteString(here, "HTTP/1.1 200 OK\r\n\r\n")
+		go io.Copy(there, here)
+		io.Copy(here, there)
+	}))
+	t.Cleanup(proxy.Close)
+	return vendor, proxy
 }
