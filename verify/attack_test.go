@@ -47,7 +47,7 @@ func TestAttacks(t *testing.T) {
 		parts[n] = change(parts[n])
 		return prefix + strings.Join(parts, ".")
 	}
-	append_ := func(s string) func(string) string { return func(p string) string { return p + s } }
+	with := func(s string) func(string) string { return func(p string) string { return p + s } }
 	token := es.Token(plain())
 
 	hs256 := func(secret []byte) string {
@@ -100,8 +100,8 @@ func TestAttacks(t *testing.T) {
 		sum := new(big.Int).Add(new(big.Int).SetBytes(le(sig[32:])), l)
 		copy(sig[32:], le(sum.FillBytes(make([]byte, 32))))
 	})
-	rsSigned := strings.TrimPrefix(rs.Token(plain()), "")
-	rsSigned = rsSigned[:strings.LastIndexByte(rsSigned, '.')]
+	rsToken := rs.Token(plain())
+	rsSigned := rsToken[:strings.LastIndexByte(rsToken, '.')]
 	rsSig := rs.Signature(rsSigned)
 	plusModulus := new(big.Int).Add(new(big.Int).SetBytes(rsSig), rs.Key.Public().(*rsa.PublicKey).N).Bytes()
 
@@ -256,7 +256,7 @@ func TestAttacks(t *testing.T) {
 		{"NUL after the payload", payload(good + "\x00"), verify.Malformed},
 		{"NUL before the token", "\x00" + prefix + token, verify.WrongPrefix},
 		{"NUL after the token", prefix + token + "\x00", verify.Malformed},
-		{"NUL in the token", part(1, append_("\x00")), verify.Malformed},
+		{"NUL in the token", part(1, with("\x00")), verify.Malformed},
 		{"a control character in a value", member("\"x\":\"\x1f\""), verify.Malformed},
 		{"a line break in a value", member("\"x\":\"\n\""), verify.Malformed},
 		{"an unknown escape", member(`"x":"\x41"`), verify.Malformed},
@@ -288,10 +288,10 @@ func TestAttacks(t *testing.T) {
 		{"white space after", prefix + token + " ", verify.Malformed},
 		{"a line break after", prefix + token + "\n", verify.Malformed},
 		{"white space behind the prefix", prefix + " " + token, verify.Malformed},
-		{"a line break in the header", part(0, append_("\n")), verify.Malformed},
-		{"a line break in the payload", part(1, append_("\r\n")), verify.Malformed},
+		{"a line break in the header", part(0, with("\n")), verify.Malformed},
+		{"a line break in the payload", part(1, with("\r\n")), verify.Malformed},
 		{"a line break in the signature", part(2, func(s string) string { return s[:10] + "\n" + s[10:] }), verify.Malformed},
-		{"a tab in the payload", part(1, append_("\t")), verify.Malformed},
+		{"a tab in the payload", part(1, with("\t")), verify.Malformed},
 		{"Bearer before", "Bearer " + prefix + token, verify.WrongPrefix},
 		{"a dot before", prefix + "." + token, verify.Malformed},
 		{"a dot after", prefix + token + ".", verify.Malformed},
@@ -305,14 +305,14 @@ func TestAttacks(t *testing.T) {
 		{"nothing", "", verify.WrongPrefix},
 		{"the prefix alone", prefix, verify.Malformed},
 
-		{"padding of the header", part(0, append_("=")), verify.Malformed},
-		{"padding of the payload", part(1, append_("==")), verify.Malformed},
-		{"padding of the signature", part(2, append_("==")), verify.Malformed},
+		{"padding of the header", part(0, with("=")), verify.Malformed},
+		{"padding of the payload", part(1, with("==")), verify.Malformed},
+		{"padding of the signature", part(2, with("==")), verify.Malformed},
 		{"unused bits set in the signature", part(2, lastBits), verify.Malformed},
 		{"the other alphabet", part(2, func(s string) string { return "+/" + s[2:] }), verify.Malformed},
 		{"a character of neither", part(2, func(s string) string { return "!" + s[1:] }), verify.Malformed},
 		{"percent-encoded", part(2, func(s string) string { return "%41" + s[1:] }), verify.Malformed},
-		{"a part of impossible length", part(2, append_("AAA")), verify.Malformed},
+		{"a part of impossible length", part(2, with("AAA")), verify.Malformed},
 
 		{"the prefix twice", prefix + prefix + token, verify.Malformed},
 		{"the prefix in another case", strings.ToUpper(prefix) + token, verify.WrongPrefix},
