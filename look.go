@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ingressauth/ingressauth/internal/regular"
 )
 
 const nounFile = "token file"
@@ -223,7 +225,7 @@ func (r *Resolver) nextFile(ctx context.Context, f tokenFile) (tokenFile, error)
 		}
 	}
 	f = f.next(r.now(), r.Compat)
-	for ; tries > 0 && f.pending != nil && !identical(f.seen, f.pending); tries-- {
+	for ; tries > 0 && f.pending != nil && !regular.SameVersion(f.seen, f.pending); tries-- {
 		if err := sleep(ctx, settleTime, nil); err != nil {
 			if old {
 				break

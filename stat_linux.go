@@ -1,23 +1,13 @@
 package ingressauth
 
 import (
-	"io/fs"
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// changeTime is when the file's inode was last changed, which no program can set.
-func changeTime(info fs.FileInfo) time.Time {
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return time.Unix(st.Ctim.Unix())
-	}
-	return time.Time{}
-}
 
 // birthTime is when the inode at path was made, or zero where that is not known.
 func birthTime(path string) time.Time {

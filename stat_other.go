@@ -9,8 +9,6 @@ import (
 
 // Other systems have no such times and owners, or nobody has tried them there.
 
-func changeTime(fs.FileInfo) time.Time { return time.Time{} }
-
 func birthTime(string) time.Time { return time.Time{} }
 
 func isOverflowUser(int) bool { return false }

@@ -3,7 +3,6 @@ package ingressauth
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -53,22 +52,22 @@ func (f tokenFile) next(now time.Time, compat bool) tokenFile {
 	if err != nil {
 		return f.unreadable(err)
 	}
-	settled := identical(f.pending, info) && now.Sub(f.since) >= settleTime
-	if identical(f.seen, info) && (f.pending == nil || !settled && identical(f.pending, info)) {
+	settled := regular.SameVersion(f.pending, info) && now.Sub(f.since) >= settleTime
+	if regular.SameVersion(f.seen, info) && (f.pending == nil || !settled && regular.SameVersion(f.pending, info)) {
 		return f // nothing new, or too early to read it once more
 	}
-	if !settled && !compat && (identical(f.pending, info) || !f.believable(info, now)) {
+	if !settled && !compat && (regular.SameVersion(f.pending, info) || !f.believable(info, now)) {
 		return f.wait(info, now)
 	}
 	b, read, err := readTokenFile(f.path, compat)
 	switch {
-	case err != nil && err != errChanging:
+	case err != nil && err != regular.ErrChanging:
 		return f.unreadable(err)
 	case compat:
-	case err == errChanging, !identical(info, read) && !f.believable(read, now):
+	case err == regular.ErrChanging, !regular.SameVersion(info, read) && !f.believable(read, now):
 		return f.wait(read, now)
 	}
-	settled = settled && identical(info, read)
+	settled = settled && regular.SameVersion(info, read)
 	f.seen, f.born, f.pending = read, birthTime(f.path), nil
 	if !settled {
 		f.pending, f.since = read, now
@@ -100,7 +99,7 @@ func (f tokenFile) believable(info fs.FileInfo, now time.Time) bool {
 		// A number that was given back is soon given to another inode.
 		return !os.SameFile(f.seen, info) || !f.born.Equal(birthTime(f.path))
 	}
-	changed := changeTime(info)
+	changed := regular.ChangeTime(info)
 	renamed := info.Size() > 0 && changed.After(info.ModTime())
 	if changed.IsZero() {
 		changed = info.ModTime()
@@ -109,7 +108,7 @@ func (f tokenFile) believable(info fs.FileInfo, now time.Time) bool {
 }
 
 func (f tokenFile) wait(info fs.FileInfo, now time.Time) tokenFile {
-	if !identical(f.pending, info) {
+	if !regular.SameVersion(f.pending, info) {
 		f.pending, f.since = info, now
 	}
 	return f.without(finding{note: "it is being written", level: slog.LevelDebug})
@@ -132,41 +131,16 @@ func (f tokenFile) without(problem finding) tokenFile {
 	return f
 }
 
-// identical reports whether a file stands as it was seen before.
-func identical(seen, info fs.FileInfo) bool {
-	return seen != nil && os.SameFile(seen, info) && seen.Size() == info.Size() &&
-		seen.ModTime().Equal(info.ModTime()) && changeTime(seen).Equal(changeTime(info))
-}
-
-// errChanging says that a file was changed while it was read.
-var errChanging = errors.New("it is being written")
-
 // readTokenFile reads the token file, following links, of which projected volumes
 // are made, and says which version it read. It reads one byte more than a token can
-// have. With errChanging it returns what it read, too.
+// have. With [regular.ErrChanging] it returns what it read, too.
 func readTokenFile(path string, anyOwner bool) ([]byte, fs.FileInfo, error) {
-	f, info, err := regular.Open(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer f.Close()
-	if !anyOwner {
-		if err := checkOwner(info, path); err != nil {
-			return nil, nil, err
+	return regular.Read(path, maxToken+1, func(info fs.FileInfo) error {
+		if anyOwner {
+			return nil
 		}
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxToken+1))
-	if err != nil {
-		return nil, nil, err
-	}
-	after, err := f.Stat()
-	if err != nil {
-		return nil, nil, err
-	}
-	if !identical(info, after) {
-		return b, after, errChanging
-	}
-	return b, info, nil
+		return checkOwner(info, path)
+	})
 }
 
 // checkOwner refuses a file that somebody else can rewrite: one whose owner is
