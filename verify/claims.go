@@ -12,11 +12,11 @@ const (
 	claimEnvironment = "ccr:pool_id"
 )
 
-// audienceIn returns the first accepted audience in aud, which is a string or an array
-// of strings (RFC 7519, section 4.1.3).
-func (i *Issuer) audienceIn(aud value) (audience string, ok bool) {
-	if one, ok := aud.str(); ok {
-		return one, slices.Contains(i.Audiences, one)
+// acceptedIn returns the first of the accepted audiences that is in aud, which is a
+// string or an array of strings (RFC 7519, section 4.1.3).
+func acceptedIn(aud value, accepted []string) (audience string, ok bool) {
+	if one, isString := aud.str(); isString {
+		return one, slices.Contains(accepted, one)
 	}
 	list, _ := aud.elements(maxMembers)
 	for _, v := range list {
@@ -24,7 +24,7 @@ func (i *Issuer) audienceIn(aud value) (audience string, ok bool) {
 		if !isString {
 			return "", false
 		}
-		if !ok && slices.Contains(i.Audiences, one) {
+		if !ok && slices.Contains(accepted, one) {
 			audience, ok = one, true
 		}
 	}
@@ -82,17 +82,18 @@ func (i *Issuer) readClaims(p *Principal, claims []member) (notBefore time.Time,
 }
 
 // checkSession checks what only tokens of self-hosted sessions must have: a session, the
-// time of their issue, and the environment that they are for, if they name it elsewhere
-// than in "aud".
-func (i *Issuer) checkSession(p *Principal, environment string) (wrong string) {
+// time of their issue, and an environment that is both in "aud" and accepted.
+func (i *Issuer) checkSession(p *Principal, aud value, audience string) (wrong string) {
 	switch {
 	case p.Session == "":
 		return claimSession
 	case p.IssuedAt.IsZero():
 		return "iat"
 	case p.Environment == "":
-		p.Environment = environment
-	case !slices.Contains(i.Audiences, p.Environment):
+		p.Environment = audience
+		return ""
+	}
+	if _, ok := acceptedIn(aud, []string{p.Environment}); !ok || !slices.Contains(i.Audiences, p.Environment) {
 		return claimEnvironment
 	}
 	return ""

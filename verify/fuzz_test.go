@@ -60,7 +60,7 @@ func FuzzVerify(f *testing.F) {
 		if string(p.Claims()) != payload {
 			t.Errorf("claims %q, want %q", p.Claims(), payload)
 		}
-		if sub, ok := c["sub"].(string); ok != (p.Subject != "" || sub == "" && ok) || sub != p.Subject {
+		if sub, _ := c["sub"].(string); sub != p.Subject {
 			t.Errorf("subject %q, want %q", p.Subject, sub)
 		}
 	})

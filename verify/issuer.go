@@ -68,8 +68,8 @@ const ClaudeCodeKeysURL = "https://api.anthropic.com/v1/code/.well-known/jwks.js
 // audiences, and the role "session_worker", since tokens of other roles are signed by
 // the same keys. Tokens of sessions that the vendor hosts, which begin with
 // "sk-ant-si-", are refused, and so is a token without "iat", that names no session, or
-// that names an environment which is not among the audiences. For several environments,
-// append their ids to Audiences.
+// whose environment ("ccr:pool_id") is not among those in its "aud". For several
+// environments, append their ids to Audiences.
 func ClaudeCode(environment string) (Issuer, error) {
 	if !isEnvironment(environment) {
 		return Issuer{}, errNoEnvironment

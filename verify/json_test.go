@@ -2,6 +2,7 @@ package verify
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"reflect"
 	"runtime"
@@ -118,6 +119,7 @@ func TestElements(t *testing.T) {
 func FuzzParseObject(f *testing.F) {
 	for _, s := range []string{
 		`{}`, `{"a":1,"b":[true,null,{"c":"\u00e9\ud83d\ude00"}]}`, `{"a":1,"a":2}`, `{"a":"\ud800"}`, `{"\u0061":-1.5e+3}`,
+		`{"a":` + manyMembers("a", 100) + `,"b":` + manyMembers("b", 100) + `,"c":` + manyMembers("c", 100) + "}",
 		strings.Repeat(`{"a":`, 40) + "1" + strings.Repeat("}", 40), "{\"\xff\":1}", `{"iss":"ccr","aud":["x","y"],"exp":1795525200,"act":{"sub":"user:1"}}`,
 	} {
 		f.Add(s)
@@ -165,6 +167,14 @@ func FuzzParseObject(f *testing.F) {
 	})
 }
 
+func manyMembers(name string, n int) string {
+	var members []string
+	for i := range n {
+		members = append(members, fmt.Sprintf(`"%s%d":1`, name, i))
+	}
+	return "{" + strings.Join(members, ",") + "}"
+}
+
 // isStrict reports whether JSON is an object, in UTF-8, within the bounds, and without
 // what parseObject refuses. It is another program for the same end. What holds a
 // replacement character or a NUL, as encoding/json sees it, it leaves to parseObject.
@@ -183,7 +193,7 @@ func isStrict(text string) bool {
 		name   bool // is next
 	}
 	var levels []level
-	first := true
+	first, all := true, 0
 	for {
 		token, err := d.Token()
 		if err == io.EOF {
@@ -208,7 +218,7 @@ func isStrict(text string) bool {
 			l := &levels[n-1]
 			if l.name {
 				name := token.(string)
-				if l.names[name] || len(l.names) == maxMembers {
+				if all++; l.names[name] || len(l.names) == maxMembers || all > maxOfToken {
 					return false
 				}
 				l.names[name], l.name = true, false
@@ -246,7 +256,7 @@ func FuzzJWS(f *testing.F) {
 		var members []member
 		if ok {
 			members, _ = parseObject(j.payload, nil, maxOfToken)
-			i.audienceIn(lookUp(members, "aud"))
+			acceptedIn(lookUp(members, "aud"), i.Audiences)
 			i.readClaims(new(Principal), members)
 		}
 		runtime.ReadMemStats(&after)

@@ -35,16 +35,27 @@ func parseKeySet(jwks []byte) (found keys, ignored []string, err error) {
 	if !ok {
 		return keys{}, nil, fmt.Errorf("the key set has more than %d keys", maxKeys)
 	}
+	ignore := func(name string, why any) {
+		// Once, also of several keys of one name.
+		if message := fmt.Sprintf("%s is ignored: %v", name, why); !slices.Contains(ignored, message) {
+			ignored = append(ignored, message)
+		}
+	}
 	var usable []*key
+	var names []string // of those
 	for n, v := range list {
 		k, err := parseKey(v)
+		name := fmt.Sprintf(`key %d of the key set, which has no "kid",`, n+1)
+		if k.hasID {
+			name = fmt.Sprintf(`the key with "kid" %.64q`, k.id)
+		}
 		switch {
 		case errors.Is(err, errSecret):
-			return keys{}, nil, fmt.Errorf("%s: %w", k.name(n), err)
+			return keys{}, nil, fmt.Errorf("%s: %w", name, err)
 		case err != nil:
-			ignored = append(ignored, fmt.Sprintf("%s is ignored: %v", k.name(n), err))
+			ignore(name, err)
 		default:
-			usable = append(usable, k)
+			usable, names = append(usable, k), append(names, name)
 		}
 	}
 	if len(usable) == 1 {
@@ -53,20 +64,12 @@ func parseKeySet(jwks []byte) (found keys, ignored []string, err error) {
 	// Of two keys with one id, the one that comes first may be the wrong one.
 	for n, k := range usable {
 		if slices.ContainsFunc(usable, func(other *key) bool { return other != k && other.hasID == k.hasID && other.id == k.id }) {
-			ignored = append(ignored, k.name(n)+" is ignored: it is not the only one with this id, or without one")
+			ignore(names[n], "it is not the only one with this id, or without one")
 		} else {
 			found.list = append(found.list, k)
 		}
 	}
 	return found, ignored, nil
-}
-
-// name says which key k is, for a message: by its id, or where it has none by its place.
-func (k *key) name(place int) string {
-	if !k.hasID {
-		return fmt.Sprintf(`key %d of the key set, which has no "kid",`, place+1)
-	}
-	return fmt.Sprintf(`the key with "kid" %.64q`, k.id)
 }
 
 // errSecret says that a key is not for publishing. Whoever has read the set can sign

@@ -2,10 +2,10 @@ package verify
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -23,30 +23,33 @@ const (
 	// fileSoon is how often it is looked at for ids that it has not, and while it
 	// cannot be used.
 	fileSoon = 100 * time.Millisecond
-	// fileSettle is how long what was written in place must stand to be believed.
+	// fileSettle is how long what was written in place must stand to be believed,
+	// and how often it is looked at until it does.
 	fileSettle = 20 * time.Millisecond
+	// fileWait is how long anybody waits for a look, which takes microseconds but on
+	// a file system that hangs, and how long a file may be written to without a
+	// word about it.
+	fileWait = time.Second
 	// fileGrace is for how long the last keys stand of a file that cannot be used.
 	fileGrace = 5 * time.Minute
-	// fileWait is how long anybody waits for a look, which takes microseconds but on
-	// a file system that hangs.
-	fileWait = time.Second
 )
 
 // NewFileKeySet returns the keys in a file, as [NewKeySet] does, and follows it: the
-// file is looked at once a second if keys are asked for, and at once for an id that it
-// did not have, though ten times a second at most. What was renamed to its place is
-// believed at once, and what was written there when it has stood for 20 ms, lest the
-// half of one set be taken with the half of another.
+// file is looked at once a second if keys are asked for, and within a tenth of that for
+// an id that it did not have. What was renamed to its place is believed at once, and
+// what was written there when it has stood for 20 ms, lest the half of one set be taken
+// with the half of another.
 //
-// It must be there and be good now; what is wrong with it is an [*fs.PathError]. If it
-// cannot be read later, or is no key set, its last keys stand for five minutes; from
-// then on, and for ids that are not among them, there are none ([KeysUnavailable])
-// until it is good again. A set with no key of use is a set, too: every token is then
-// refused. A nil log means [slog.Default]. There is nothing to close.
+// It must be there and be good now, or within a second in which it is written; what is
+// wrong with it is an [*fs.PathError]. If it is found later that it cannot be read, is
+// no key set, or is written all the time, its last keys stand for five minutes; from
+// then on, and for ids that are not among them, there are none ([KeysUnavailable]) until
+// it is good again. A set with no key of use is a set, too: every token is then refused.
+// A nil log means [slog.Default]. There is nothing to close.
 func NewFileKeySet(path string, log *slog.Logger) (KeySet, error) {
 	f := &fileKeySet{path: path, log: orDefault(log)}
 	s, told := f.next(&fileState{})
-	for n := time.Duration(0); s.pending != nil && n < fileWait; n += fileSettle {
+	for s.pending != nil {
 		time.Sleep(fileSettle)
 		s, told = f.next(s)
 	}
@@ -54,8 +57,6 @@ func NewFileKeySet(path string, log *slog.Logger) (KeySet, error) {
 	switch {
 	case s.failure != nil:
 		return nil, f.error(s.failure)
-	case s.text == nil:
-		return nil, f.error(errBeingWritten)
 	case len(s.keys.list) == 0:
 		return nil, f.error(errNoUse)
 	}
@@ -88,17 +89,13 @@ type fileState struct {
 	ignored []string    // what was said of keys that are left out
 	looked  time.Time
 
-	pending fs.FileInfo // of what the file had at the last look, if that is not believed; or nil
-	since   time.Time   // when that was first seen
-
-	failure error // why the file cannot be used, or nil
-	failed  time.Time
+	// While the file is not believed:
+	doubted time.Time   // since when; zero if it is believed
+	pending fs.FileInfo // the version that was seen last and has to stand, or nil
+	failure error       // why the file cannot be used, or nil
 }
 
-var (
-	errBeingWritten = errors.New("it is being written")
-	errHangs        = errors.New("its file system does not answer")
-)
+var errHangs = errors.New("its file system does not answer")
 
 func (f *fileKeySet) key(ctx context.Context, id string, hasID bool) (*key, error) {
 	s := f.state.Load()
@@ -107,12 +104,12 @@ func (f *fileKeySet) key(ctx context.Context, id string, hasID bool) (*key, erro
 		s = f.look(ctx, s)
 		k, err = s.keys.key(ctx, id, hasID)
 	}
-	// Where the file is not known, nor is that it lacks the key.
+	// Where what the file has is not known, nor is that it lacks the key.
 	switch {
-	case s.failure != nil && (err != nil || time.Since(s.failed) > fileGrace):
-		return nil, f.error(s.failure)
-	case s.pending != nil && err != nil:
-		return nil, f.error(errBeingWritten)
+	case !s.doubted.IsZero() && (err != nil || time.Since(s.doubted) > fileGrace):
+		return nil, f.error(cmp.Or(s.failure, regular.ErrChanging))
+	case time.Since(s.looked) > fileGrace && ctx.Err() != nil:
+		return nil, ctx.Err()
 	case time.Since(s.looked) > fileGrace:
 		return nil, f.error(errHangs)
 	}
@@ -159,20 +156,19 @@ func (f *fileKeySet) fly(l *fileFlight) {
 	f.mu.Lock()
 	f.flight = nil
 	f.mu.Unlock()
-	f.tell(told)
 	close(l.done)
+	f.tell(told) // nobody waits for the log
 }
 
 // next looks at the file, and returns what is known then, and what is to be said of it.
 func (f *fileKeySet) next(s *fileState) (*fileState, []news) {
-	now := time.Now()
+	// What is too long parseKeySet refuses.
+	text, info, err := regular.Read(f.path, maxKeySet+1, nil)
 	c := *s
-	c.looked = now
-	text, info, err := readKeyFile(f.path)
+	c.looked = time.Now()
 	switch {
-	case err == errBeingWritten:
-		c.pending, c.since = info, now
-		return &c, nil
+	case err == regular.ErrChanging:
+		return c.unsettled(info)
 	case err != nil:
 		return c.unusable(err)
 	case s.text != nil && bytes.Equal(text, s.text):
@@ -181,14 +177,11 @@ func (f *fileKeySet) next(s *fileState) (*fileState, []news) {
 	}
 	found, ignored, err := parseKeySet(text)
 	whole := s.info != nil && !os.SameFile(s.info, info) || // it was renamed to its place, or
-		s.info == nil && now.Sub(info.ModTime()) >= fileSettle // nobody has written to it lately
-	settled := s.pending != nil && isSameVersion(s.pending, info) && now.Sub(s.since) >= fileSettle
+		s.info == nil && c.looked.Sub(info.ModTime()) >= fileSettle // nobody has written to it lately
+	settled := regular.SameVersion(s.pending, info) && c.looked.Sub(s.looked) >= fileSettle
 	switch {
 	case !settled && (!whole || err != nil):
-		if s.pending == nil || !isSameVersion(s.pending, info) {
-			c.pending, c.since = info, now
-		}
-		return &c, nil
+		return c.unsettled(info)
 	case err != nil:
 		return c.unusable(err)
 	}
@@ -205,16 +198,32 @@ func (f *fileKeySet) next(s *fileState) (*fileState, []news) {
 	return c.usable(told)
 }
 
+// unsettled is the state when what the file has must stand first. A file that is written
+// all the time is no better than one that cannot be read.
+func (s fileState) unsettled(info fs.FileInfo) (*fileState, []news) {
+	if s.doubted.IsZero() {
+		s.doubted = s.looked
+	}
+	s.pending = info
+	if s.failure == nil && s.looked.Sub(s.doubted) >= fileWait {
+		return s.unusable(regular.ErrChanging)
+	}
+	return &s, nil
+}
+
 // unusable is the state when the file cannot be used.
 func (s fileState) unusable(err error) (*fileState, []news) {
-	var told []news
-	if s.failure == nil {
-		s.failed = s.looked
-		if s.text != nil {
-			told = []news{{slog.LevelWarn, fmt.Sprintf("the key set cannot be used, and its last keys stand for %v: %v", fileGrace, err)}}
-		}
+	if named, ok := errors.AsType[*fs.PathError](err); ok {
+		err = named.Err // the message that it goes into names the file
 	}
-	s.failure = err
+	var told []news
+	if s.failure == nil && s.text != nil {
+		told = []news{{slog.LevelWarn, fmt.Sprintf("the key set cannot be used, and its last keys stand for %v: %v", fileGrace, err)}}
+	}
+	if s.doubted.IsZero() {
+		s.doubted = s.looked
+	}
+	s.pending, s.failure = nil, err
 	return &s, told
 }
 
@@ -223,7 +232,7 @@ func (s fileState) usable(told []news) (*fileState, []news) {
 	if s.failure != nil {
 		told = append(told, news{slog.LevelInfo, "the key set can be used again"})
 	}
-	s.pending, s.failure = nil, nil
+	s.doubted, s.pending, s.failure = time.Time{}, nil, nil
 	return &s, told
 }
 
@@ -242,33 +251,4 @@ func (f *fileKeySet) tell(told []news) {
 	for _, n := range told {
 		f.log.Log(context.Background(), n.level, n.message, "file", f.path)
 	}
-}
-
-// readKeyFile reads a file, and says which one it was. If that changed meanwhile it
-// returns errBeingWritten. Its errors do not name the file.
-func readKeyFile(path string) ([]byte, fs.FileInfo, error) {
-	file, info, err := regular.Open(path)
-	var text []byte
-	if err == nil {
-		defer file.Close()
-		// What is too long parseKeySet refuses.
-		text, err = io.ReadAll(io.LimitReader(file, maxKeySet+1))
-	}
-	after := info
-	if err == nil {
-		after, err = file.Stat()
-	}
-	if named, ok := errors.AsType[*fs.PathError](err); ok {
-		err = named.Err
-	}
-	if err == nil && !isSameVersion(info, after) {
-		err = errBeingWritten
-	}
-	return text, after, err
-}
-
-// isSameVersion reports whether a file was not changed between two looks at it, as far
-// as its times tell.
-func isSameVersion(a, b fs.FileInfo) bool {
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }

@@ -109,7 +109,7 @@ func TestKeys(t *testing.T) {
 				wantLines(t, lines)
 				wantRefused(t, v, tt.of.Token(plain()), "")
 			case tt.change["kid"] == "twin": // neither is used
-				wantLines(t, lines, tt.want, tt.want)
+				wantLines(t, lines, tt.want)
 				for _, s := range []*signer{tt.of, twin} {
 					wantRefused(t, v, s.Sign(fmt.Sprintf(`{"alg":%q,"kid":"twin"}`, s.Algorithm), plain().JSON()), verify.WrongKey)
 				}
@@ -274,6 +274,7 @@ func TestKeyFileIsFollowed(t *testing.T) {
 		time.Sleep(time.Second)
 		wantRefused(t, f.v, b.Token(plain()), verify.WrongSignature)
 		wantRefused(t, f.v, c.Token(plain()), "")
+		synctest.Wait() // for the log
 		wantLines(t, f.log.take())
 	})
 }
@@ -300,7 +301,55 @@ func TestKeyFileInPlace(t *testing.T) {
 		}
 		wantRefused(t, f.v, b.Token(plain()), "")
 		wantRefused(t, f.v, a.Token(plain()), verify.WrongKey)
+		synctest.Wait() // for the log
 		wantLines(t, f.log.take())
+	})
+}
+
+// TestKeyFileIsNeverDone has a file that is another at each look, and never stands.
+func TestKeyFileIsNeverDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := jwttest.NewSigner(verify.EdDSA, "a"), jwttest.NewSigner(verify.EdDSA, "b")
+		f := newKeyFile(t, jwks(a.JWK()))
+		write := func(n int) { f.write(append(jwks(b.JWK()), make([]byte, n)...)) }
+		for n := range 5 * 60 {
+			time.Sleep(time.Second)
+			write(n)
+			wantRefused(t, f.v, a.Token(plain()), "")
+			wantRefused(t, f.v, b.Token(plain()), verify.KeysUnavailable)
+		}
+		synctest.Wait()
+		wantLines(t, f.log.take(), "it is being written")
+		time.Sleep(2 * time.Second)
+		write(1000)
+		wantRefused(t, f.v, a.Token(plain()), verify.KeysUnavailable)
+	})
+}
+
+// TestKeyFileAtFirst has the file written in place when it is first looked at.
+func TestKeyFileAtFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := jwttest.NewSigner(verify.EdDSA, "a"), jwttest.NewSigner(verify.EdDSA, "b")
+		path := filepath.Join(t.TempDir(), "jwks.json")
+		write := func(text []byte) {
+			if err := os.WriteFile(path, text, 0o600); err != nil {
+				t.Error(err)
+			}
+		}
+		write(jwks(a.JWK()))
+		go func() {
+			for _, text := range [][]byte{nil, jwks(a.JWK(), b.JWK())[:100], jwks(b.JWK())} {
+				time.Sleep(15 * time.Millisecond)
+				write(text)
+			}
+		}()
+		set, err := verify.NewFileKeySet(path, quiet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := plainIssuer(t)
+		i.Keys = set
+		wantRefused(t, newVerifier(t, config(i)), b.Token(plain()), "")
 	})
 }
 
@@ -334,6 +383,7 @@ func TestKeyFileFails(t *testing.T) {
 					time.Sleep(time.Second)
 				}
 				wantRefused(t, f.v, unknown, verify.KeysUnavailable)
+				synctest.Wait() // for the log
 				wantLines(t, f.log.take(), tt.why)
 				time.Sleep(2 * time.Second)
 				refusal := wantRefused(t, f.v, token, verify.KeysUnavailable)
@@ -344,6 +394,7 @@ func TestKeyFileFails(t *testing.T) {
 				f.write(good)
 				time.Sleep(100 * time.Millisecond)
 				wantRefused(t, f.v, token, "")
+				synctest.Wait() // for the log
 				wantLines(t, f.log.take(), "can be used again")
 			})
 		})
@@ -357,6 +408,7 @@ func TestKeyFileSaysItOnce(t *testing.T) {
 		a, b, c := jwttest.NewSigner(verify.EdDSA, "a"), jwttest.NewSigner(verify.EdDSA, "b"), jwttest.NewSigner(verify.EdDSA, "c")
 		enc := claims{"use": "enc"}
 		f := newKeyFile(t, jwks(a.JWK(), b.JWK(enc)))
+		synctest.Wait() // for the log
 		wantLines(t, f.log.take(), `"b"`)
 		for range 10 {
 			f.settle()
@@ -364,10 +416,12 @@ func TestKeyFileSaysItOnce(t *testing.T) {
 		f.write(jwks(c.JWK(), a.JWK(), b.JWK(enc)))
 		f.settle()
 		wantRefused(t, f.v, c.Token(plain()), "")
+		synctest.Wait() // for the log
 		wantLines(t, f.log.take())
 		f.write(jwks(c.JWK(enc)))
 		f.settle()
 		wantRefused(t, f.v, c.Token(plain()), verify.WrongKey)
+		synctest.Wait() // for the log
 		wantLines(t, f.log.take(), `"c"`, "no key that is of use: every token is refused")
 	})
 }

@@ -126,14 +126,15 @@ func (v *Verifier) believe(ctx context.Context, token string) (*Principal, error
 	if refusal := i.checkSignature(ctx, &j); refusal != nil {
 		return nil, refusal
 	}
-	audience, ok := i.audienceIn(lookUp(claims, "aud"))
+	aud := lookUp(claims, "aud")
+	audience, ok := acceptedIn(aud, i.Audiences)
 	if !ok {
 		return nil, &Refusal{Reason: WrongAudience, Issuer: i.Issuer}
 	}
 	p := &Principal{Issuer: i.Issuer, claims: j.payload}
 	notBefore, wrong := i.readClaims(p, claims)
 	if wrong == "" && i.sessions {
-		wrong = i.checkSession(p, audience)
+		wrong = i.checkSession(p, aud, audience)
 	}
 	if wrong != "" {
 		return nil, &Refusal{Reason: WrongClaim, Issuer: i.Issuer, claim: wrong}

@@ -286,6 +286,8 @@ func TestEnvironments(t *testing.T) {
 		{"the second", in([]string{"anthropic-api", "ccpool_02"}, "ccpool_02"), "ccpool_02"},
 		{"not named but in aud", in([]string{"x", "ccpool_02"}, nil), "ccpool_02"},
 		{"both, and one named", in([]string{environment, "ccpool_02"}, "ccpool_02"), "ccpool_02"},
+		{"both, and none named", in([]string{"ccpool_02", environment}, nil), "ccpool_02"},
+		{"the other is named", in([]string{environment}, "ccpool_02"), ""},
 		{"another is named", in([]string{environment}, "ccpool_03"), ""},
 		{"an empty one is named", in([]string{environment}, ""), environment},
 	} {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -167,16 +166,4 @@ func wantLines(t testing.TB, lines []string, want ...string) {
 			t.Errorf("line %d lacks %q: %s", i, w, lines[i])
 		}
 	}
-}
-
-// need skips a test that cannot have what it needs here. In CI it fails it.
-func need(t testing.TB, ok bool, what string) {
-	t.Helper()
-	if ok {
-		return
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("CI has no %s", what)
-	}
-	t.Skipf("needs %s", what)
 }

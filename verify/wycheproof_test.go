@@ -35,7 +35,7 @@ func readVectors(t *testing.T, name string) vectors {
 	dir := cmp.Or(os.Getenv("WYCHEPROOF_DIR"), "../../shared/testdata/wycheproof")
 	text, err := os.ReadFile(filepath.Join(dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
-		need(t, false, "testvectors_v1 of C2SP/wycheproof in WYCHEPROOF_DIR")
+		t.Skip("needs testvectors_v1 of C2SP/wycheproof at dac1dd4, which are not this project's to hold, in WYCHEPROOF_DIR")
 	}
 	if err != nil {
 		t.Fatal(err)

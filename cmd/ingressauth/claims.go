@@ -19,7 +19,32 @@ const (
 	maxShownText  = 1 << 20
 )
 
-var errTooMuch = errors.New("there is more in it than can be shown, and than any session's token has")
+var errTooMuch = errors.New("there is more in it than can be shown so, and than any session's token has")
+
+// showClaims returns the claims of one token in this format: of one of several, as JSON
+// on a line, or as text with an empty line after it.
+func showClaims(format *oneOf, claims json.RawMessage, several bool) (string, error) {
+	if format.value == "text" {
+		text, err := claimsText(claims, time.Now())
+		if several {
+			text += "\n"
+		}
+		return text, err
+	}
+	// JSON is indented by as much as its values are in each other.
+	if err := walk(claims, func(path, any) error { return nil }); err != nil {
+		return "", err
+	}
+	return claimsJSON(claims, several)
+}
+
+// showNone is what stands for one of several tokens that is not shown.
+func showNone(format *oneOf) string {
+	if format.value == "text" {
+		return ""
+	}
+	return "{}"
+}
 
 // claimsJSON returns claims as JSON that is safe on a terminal: indented, or on one
 // line.
@@ -136,10 +161,11 @@ func dateOf(p path, v any) (time.Time, bool) {
 	if !ok || len(p) != 1 || p[0] != "exp" && p[0] != "nbf" && p[0] != "iat" {
 		return time.Time{}, false
 	}
-	whole, _, _ := strings.Cut(number.String(), ".")
-	seconds, err := strconv.ParseInt(whole, 10, 64)
+	whole, fraction, _ := strings.Cut(number.String(), ".")
+	seconds, err := strconv.ParseUint(whole, 10, 63)
 	const last = 253402300799 // 9999-12-31T23:59:59Z
-	return time.Unix(seconds, 0).UTC(), err == nil && seconds >= 0 && seconds <= last
+	ok = err == nil && seconds <= last && strings.Trim(fraction, "0123456789") == ""
+	return time.Unix(int64(seconds), 0).UTC(), ok
 }
 
 // spelled is a time, and how far from now it is if that is imaginable.
@@ -147,7 +173,7 @@ func spelled(t, now time.Time) string {
 	s := t.Format(time.RFC3339)
 	switch left := t.Sub(now).Round(time.Second); {
 	case left.Abs() > 100*365*24*time.Hour:
-	case left > 0:
+	case t.After(now):
 		s += fmt.Sprintf(" (in %v)", left)
 	default:
 		s += fmt.Sprintf(" (%v ago)", -left)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/ingressauth/ingressauth"
@@ -21,12 +20,12 @@ is "-".
 Nothing is checked: anybody can write such a token. 'ingressauth verify' checks.`,
 		func(cmd *cobra.Command, r *ingressauth.Resolver) error {
 			warn(cmd.ErrOrStderr(), "nothing was checked: anybody can write such a token; 'ingressauth verify' checks")
-			return eachToken(cmd, r, emptyOf(format), func(token string) (string, error) {
+			return eachToken(cmd, r, showNone(format), func(token string) (string, error) {
 				claims, err := claimsOf(token)
 				if err != nil {
 					return "", err
 				}
-				return format.claims(claims, fromInput(cmd))
+				return showClaims(format, claims, fromInput(cmd))
 			})
 		})
 	cmd.Use += " [-]"
@@ -50,29 +49,4 @@ func claimsOf(token string) (json.RawMessage, error) {
 		return nil, errNoClaims
 	}
 	return payload, nil
-}
-
-// claims returns the claims of one token in this format: of one of several, as JSON on
-// a line, or as text with an empty line after it.
-func (o *oneOf) claims(claims json.RawMessage, several bool) (string, error) {
-	if o.value == "text" {
-		text, err := claimsText(claims, time.Now())
-		if several {
-			text += "\n"
-		}
-		return text, err
-	}
-	// JSON is indented by as much as its values are in each other.
-	if err := walk(claims, func(path, any) error { return nil }); err != nil {
-		return "", err
-	}
-	return claimsJSON(claims, several)
-}
-
-// emptyOf is what stands for a token of several that is not shown.
-func emptyOf(format *oneOf) string {
-	if format.value == "text" {
-		return ""
-	}
-	return "{}"
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -22,11 +23,11 @@ import (
 const (
 	keysTimeout   = 10 * time.Second
 	keysRedirects = 3
-	maxKeys       = 1 << 20 // bytes
+	maxKeySet     = 1 << 20 // bytes
 )
 
-// loadKeys reads the key set in a file, or at a URL, once. Its errors do not show what
-// was named, as that may be a token.
+// loadKeys reads the key set in a file, or at a URL, once. Its errors do not show the
+// name of the file or host, as that may be a token.
 func loadKeys(ctx context.Context, where string, log *slog.Logger) (verify.KeySet, error) {
 	read := readFile
 	if strings.Contains(where, "://") {
@@ -46,7 +47,7 @@ func readFile(_ context.Context, path string) ([]byte, error) {
 	if err == nil {
 		defer f.Close()
 		f.SetReadDeadline(time.Now().Add(keysTimeout)) // a file needs none, and takes none
-		text, err = io.ReadAll(io.LimitReader(f, maxKeys+1))
+		text, err = io.ReadAll(io.LimitReader(f, maxKeySet+1))
 	}
 	if named, ok := errors.AsType[*fs.PathError](err); ok {
 		err = named.Err
@@ -84,6 +85,9 @@ func fetch(ctx context.Context, address string) ([]byte, error) {
 	if named, ok := errors.AsType[*net.DNSError](err); ok {
 		err = errors.New(named.Err)
 	}
+	if errors.As(err, new(x509.HostnameError)) {
+		err = errors.New("the server's certificate is for other hosts")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("fetch them: %w", err)
 	}
@@ -91,7 +95,7 @@ func fetch(ctx context.Context, address string) ([]byte, error) {
 	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("the server answered with status %d", response.StatusCode)
 	}
-	return io.ReadAll(io.LimitReader(response.Body, maxKeys+1))
+	return io.ReadAll(io.LimitReader(response.Body, maxKeySet+1))
 }
 
 // isTrustworthy reports whether what comes from a URL is from the host that it names.

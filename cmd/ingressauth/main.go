@@ -70,8 +70,10 @@ func judge(err error) (code int, hint string) {
 		code, hint = exitNoToken, "run 'ingressauth status' to see what each source has, 'ingressauth token --help' to read where a token is looked for"
 	case isRefusal && !isUnavailable(refusal), errors.As(err, new(requirementError)):
 		code, hint = exitRefused, "'ingressauth decode' shows what a token says of itself"
-	case errors.Is(err, errNoClaims), errors.Is(err, errTooMuch):
-		code, hint = exitFailed, "session keys and other opaque tokens have no claims, and those of sessions are few"
+	case errors.Is(err, errNoClaims):
+		code, hint = exitFailed, "session keys and other opaque tokens have none"
+	case errors.Is(err, errTooMuch):
+		code, hint = exitFailed, "try the other --output, or 'ingressauth verify --get'"
 	default:
 		code, hint = exitFailed, "run 'ingressauth status' to see what each source has"
 	}

@@ -52,6 +52,8 @@ func newMint(t *testing.T) *mint {
 			"FORGED":  "sk-ant-cc-" + jwttest.NewSigner(verify.ES256, "1").Token(session),
 			"OTHER":   s.Token(other),
 			"DEEP":    s.Sign(s.Header(), `{"x":`+strings.Repeat("[", 101)+strings.Repeat("]", 101)+"}"),
+			"BIG":     s.Sign(s.Header(), `{"`+strings.Repeat("x", 2000)+`":[`+strings.Repeat("1,", 1500)+"1]}"),
+			"ODD":     s.Sign(s.Header(), `{"exp":1.5e9,"iat":-1,"nbf":1000000000.9,"x":{"exp":1000000000},"far":"\ud83d\ude00"}`),
 			"CRLF":    s.Sign(s.Header(), "{\"a\":1}\r\n"),
 			"TWICE":   s.Sign(s.Header(), `{"exp":1,"exp":"`+"\u009b"+`","z":{"y":[]}}`),
 		},
@@ -94,6 +96,7 @@ func (m *mint) setup(env *testscript.Env) error {
 	env.Setenv("ENVIRONMENT", testEnvironment)
 	env.Setenv("KEYS", m.plain.URL)
 	env.Setenv("TLSKEYS", m.tls.URL)
+	env.Setenv("TLSLOCALHOST", strings.Replace(m.tls.URL, "127.0.0.1", "localhost", 1)) // which its certificate lacks
 	env.Setenv("PROXY", m.proxy.URL)
 	for name, server := range map[string]*httptest.Server{"CERTIFICATE": m.tls, "VENDORCERTIFICATE": m.vendor} {
 		path := filepath.Join(env.WorkDir, name+".pem")

@@ -31,7 +31,8 @@ func newVerify() *cobra.Command {
 	cmd := command("verify", "Check who sent a token, and print its claims", `Check a token and print its claims as JSON, or with -o text for people. The
 token is found as 'token' finds it, or is each line of standard input if the
 argument is "-". There each line has a line of output: its claims, or {} (with
---get an empty line) where the token is refused, which is said on standard error.
+--get, or as text, an empty line) where the token is refused, which is said on
+standard error. As text, claims are several lines, and then an empty one.
 
 Whose tokens are good is said in one of two ways:
 
@@ -95,7 +96,10 @@ func (f *verifyFlags) run(cmd *cobra.Command, r *ingressauth.Resolver) error {
 	if err != nil {
 		return err
 	}
-	show, empty := func(p *verify.Principal, _ any) (string, error) { return f.format.claims(p.Claims(), fromInput(cmd)) }, emptyOf(f.format)
+	show := func(p *verify.Principal, _ any) (string, error) {
+		return showClaims(f.format, p.Claims(), fromInput(cmd))
+	}
+	empty := showNone(f.format)
 	if cmd.Flags().Changed("get") {
 		get, _, more, err := parsePath(f.get)
 		switch {

@@ -174,6 +174,12 @@ var stricter = []struct {
 	{"a lone surrogate or a NUL by escape", malformed, func(s sight) bool { return hasOddEscape(s.header) || hasOddEscape(s.payload) }},
 	{"deeper than 32", malformed, func(s sight) bool { return depth(s.payload) > 32 || depth(s.header) > 32 }},
 	{"more than 128 members", malformed, func(s sight) bool { return len(s.claims) > 128 }},
+	{"more than 256 members in all", malformed, func(s sight) bool { return members(s.payload) > 256 }},
+	{"more than 128 audiences", []verify.Reason{verify.WrongAudience}, func(s sight) bool {
+		var list []json.RawMessage
+		json.Unmarshal(s.claims["aud"], &list)
+		return len(list) > 128
+	}},
 	{"longer than 8 KiB", malformed, func(s sight) bool { return s.size > 8<<10 }},
 	{"something behind the JSON", malformed, func(s sight) bool { return hasMore(s.header) || hasMore(s.payload) }},
 	{"crit or b64", malformed, func(s sight) bool { return has(s.head, "crit", "b64") }},
@@ -441,6 +447,28 @@ func hasOddEscape(text string) bool {
 			text = text[6:]
 		}
 	}
+}
+
+// members counts those of all objects in text.
+func members(text string) (n int) {
+	var value any
+	json.NewDecoder(strings.NewReader(text)).Decode(&value)
+	var count func(any)
+	count = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			n += len(v)
+			for _, below := range v {
+				count(below)
+			}
+		case []any:
+			for _, below := range v {
+				count(below)
+			}
+		}
+	}
+	count(value)
+	return n
 }
 
 func depth(text string) (deepest int) {

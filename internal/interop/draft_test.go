@@ -183,6 +183,17 @@ var mutations = []func(*rand.Rand, *draft){
 		}
 	},
 	func(r *rand.Rand, d *draft) {
+		var many object
+		for n := range pick(r, 60, 124, 125, 126) {
+			many.add(fmt.Sprint(n), "1")
+		}
+		d.payload.add("many", many.String())
+		d.payload.add("more", many.String())
+	},
+	func(r *rand.Rand, d *draft) {
+		d.payload.set("aud", "["+strings.Repeat(`"x",`, pick(r, 100, 127, 128, 200))+`"service"]`)
+	},
+	func(r *rand.Rand, d *draft) {
 		d.payload.add("long", `"`+strings.Repeat("x", pick(r, 100, 5000, 7000))+`"`)
 	},
 

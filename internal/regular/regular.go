@@ -1,4 +1,4 @@
-// Package regular opens regular files and nothing else.
+// Package regular reads regular files and nothing else.
 package regular
 
 import (
@@ -19,7 +19,7 @@ var (
 // it read. The check may refuse the file before that; nil refuses none. With
 // [ErrChanging] Read returns what it read, too, and which version is there by then.
 func Read(path string, most int64, check func(fs.FileInfo) error) ([]byte, fs.FileInfo, error) {
-	f, info, err := Open(path)
+	f, info, err := open(path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -50,9 +50,9 @@ func SameVersion(a, b fs.FileInfo) bool {
 		a.ModTime().Equal(b.ModTime()) && ChangeTime(a).Equal(ChangeTime(b))
 }
 
-// Open opens a regular file for reading, at the end of links. It waits for no writer of
+// open opens a regular file for reading, at the end of links. It waits for no writer of
 // a pipe, and opens no device, which might act on that.
-func Open(path string) (*os.File, fs.FileInfo, error) {
+func open(path string) (*os.File, fs.FileInfo, error) {
 	if info, err := os.Stat(path); err != nil {
 		return nil, nil, err
 	} else if !info.Mode().IsRegular() {
