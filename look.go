@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ingressauth/ingressauth/internal/regular"
+	"github.com/ingressauth/ingressauth/internal/readfile"
 )
 
 const nounFile = "token file"
@@ -225,7 +225,7 @@ func (r *Resolver) nextFile(ctx context.Context, f tokenFile) (tokenFile, error)
 		}
 	}
 	f = f.next(r.now(), r.Compat)
-	for ; tries > 0 && f.pending != nil && !regular.SameVersion(f.seen, f.pending); tries-- {
+	for ; tries > 0 && f.pending != nil && !readfile.SameVersion(f.seen, f.pending); tries-- {
 		if err := sleep(ctx, settleTime, nil); err != nil {
 			if old {
 				break
@@ -253,7 +253,7 @@ func (r *Resolver) persist(text string, notes *journal) {
 	}
 	if err := writeTokenFile(p.File, text); err != nil {
 		notes.add(slog.LevelWarn, "the token could not be written for subprocesses that do not inherit the descriptor",
-			"path", shown(p.File), "err", withoutPath(err))
+			"path", shown(p.File), "err", readfile.WithoutPath(err))
 	}
 }
 

@@ -7,14 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/ingressauth/ingressauth/internal/regular"
+	"github.com/ingressauth/ingressauth/internal/readfile"
 )
 
 // Profile names the places where a sandbox leaves a session token. An empty field
@@ -79,15 +76,9 @@ func LoadProfile(path string) (Profile, error) {
 }
 
 func loadProfile(path string) (Profile, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|regular.NonBlock, 0)
+	text, err := readfile.OrPipe(path, maxProfile+1, readTimeout)
 	if err != nil {
-		return Profile{}, withoutPath(err)
-	}
-	defer f.Close()
-	f.SetReadDeadline(time.Now().Add(readTimeout)) // a file needs none, and takes none
-	text, err := io.ReadAll(io.LimitReader(f, maxProfile+1))
-	if err != nil {
-		return Profile{}, withoutPath(err)
+		return Profile{}, err
 	}
 	if len(text) > maxProfile {
 		return Profile{}, fmt.Errorf("longer than %d bytes", maxProfile)
@@ -188,14 +179,4 @@ func isVariableName(s string) bool {
 		}
 	}
 	return s != ""
-}
-
-// withoutPath takes the path out of a file's error, since the message that it goes
-// into names the path already, in a form that is safe to show.
-func withoutPath(err error) error {
-	var e *fs.PathError
-	if errors.As(err, &e) {
-		return e.Err
-	}
-	return err
 }

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/ingressauth/ingressauth/internal/regular"
+	"github.com/ingressauth/ingressauth/internal/readfile"
 )
 
 const (
@@ -52,22 +52,22 @@ func (f tokenFile) next(now time.Time, compat bool) tokenFile {
 	if err != nil {
 		return f.unreadable(err)
 	}
-	settled := regular.SameVersion(f.pending, info) && now.Sub(f.since) >= settleTime
-	if regular.SameVersion(f.seen, info) && (f.pending == nil || !settled && regular.SameVersion(f.pending, info)) {
+	settled := readfile.SameVersion(f.pending, info) && now.Sub(f.since) >= settleTime
+	if readfile.SameVersion(f.seen, info) && (f.pending == nil || !settled && readfile.SameVersion(f.pending, info)) {
 		return f // nothing new, or too early to read it once more
 	}
-	if !settled && !compat && (regular.SameVersion(f.pending, info) || !f.believable(info, now)) {
+	if !settled && !compat && (readfile.SameVersion(f.pending, info) || !f.believable(info, now)) {
 		return f.wait(info, now)
 	}
 	b, read, err := readTokenFile(f.path, compat)
 	switch {
-	case err != nil && err != regular.ErrChanging:
+	case err != nil && err != readfile.ErrChanging:
 		return f.unreadable(err)
 	case compat:
-	case err == regular.ErrChanging, !regular.SameVersion(info, read) && !f.believable(read, now):
+	case err == readfile.ErrChanging, !readfile.SameVersion(info, read) && !f.believable(read, now):
 		return f.wait(read, now)
 	}
-	settled = settled && regular.SameVersion(info, read)
+	settled = settled && readfile.SameVersion(info, read)
 	f.seen, f.born, f.pending = read, birthTime(f.path), nil
 	if !settled {
 		f.pending, f.since = read, now
@@ -99,7 +99,7 @@ func (f tokenFile) believable(info fs.FileInfo, now time.Time) bool {
 		// A number that was given back is soon given to another inode.
 		return !os.SameFile(f.seen, info) || !f.born.Equal(birthTime(f.path))
 	}
-	changed := regular.ChangeTime(info)
+	changed := readfile.ChangeTime(info)
 	renamed := info.Size() > 0 && changed.After(info.ModTime())
 	if changed.IsZero() {
 		changed = info.ModTime()
@@ -108,7 +108,7 @@ func (f tokenFile) believable(info fs.FileInfo, now time.Time) bool {
 }
 
 func (f tokenFile) wait(info fs.FileInfo, now time.Time) tokenFile {
-	if !regular.SameVersion(f.pending, info) {
+	if !readfile.SameVersion(f.pending, info) {
 		f.pending, f.since = info, now
 	}
 	return f.without(finding{note: "it is being written", level: slog.LevelDebug})
@@ -120,7 +120,7 @@ func (f tokenFile) unreadable(err error) tokenFile {
 	if errors.Is(err, fs.ErrNotExist) {
 		return f.without(finding{note: "it does not exist", level: slog.LevelDebug})
 	}
-	return f.without(finding{note: withoutPath(err).Error(), level: slog.LevelError})
+	return f.without(finding{note: readfile.WithoutPath(err).Error(), level: slog.LevelError})
 }
 
 func (f tokenFile) without(problem finding) tokenFile {
@@ -133,9 +133,9 @@ func (f tokenFile) without(problem finding) tokenFile {
 
 // readTokenFile reads the token file, following links, of which projected volumes
 // are made, and says which version it read. It reads one byte more than a token can
-// have. With [regular.ErrChanging] it returns what it read, too.
+// have. With [readfile.ErrChanging] it returns what it read, too.
 func readTokenFile(path string, anyOwner bool) ([]byte, fs.FileInfo, error) {
-	return regular.Read(path, maxToken+1, func(info fs.FileInfo) error {
+	return readfile.Regular(path, maxToken+1, func(info fs.FileInfo) error {
 		if anyOwner {
 			return nil
 		}

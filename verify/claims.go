@@ -92,6 +92,8 @@ func (i *Issuer) checkSession(p *Principal, aud value, audience string) (wrong s
 	case p.Environment == "":
 		p.Environment = audience
 		return ""
+	case p.Environment == audience:
+		return "" // as in nearly every token
 	}
 	if _, ok := acceptedIn(aud, []string{p.Environment}); !ok || !slices.Contains(i.Audiences, p.Environment) {
 		return claimEnvironment
@@ -131,17 +133,23 @@ func readActor(act value, room []member) (sub, email string, next value, ok bool
 	if !ok {
 		return "", "", "", false
 	}
-	if v := lookUp(members, "sub"); v != "" {
-		if sub, ok = v.str(); !ok {
+	for _, m := range members {
+		if m.value == "null" {
+			continue // as if it were not there
+		}
+		switch m.name {
+		case "sub":
+			sub, ok = m.value.str()
+		case "email":
+			email, ok = m.value.str()
+		case "act":
+			next = m.value
+		}
+		if !ok {
 			return "", "", "", false
 		}
 	}
-	if v := lookUp(members, "email"); v != "" {
-		if email, ok = v.str(); !ok {
-			return "", "", "", false
-		}
-	}
-	return sub, email, lookUp(members, "act"), true
+	return sub, email, next, true
 }
 
 // checkTimes says why p is not good now, or "".

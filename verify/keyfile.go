@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/ingressauth/ingressauth/internal/regular"
+	"github.com/ingressauth/ingressauth/internal/readfile"
 )
 
 const (
@@ -107,7 +107,7 @@ func (f *fileKeySet) key(ctx context.Context, id string, hasID bool) (*key, erro
 	// Where what the file has is not known, nor is that it lacks the key.
 	switch {
 	case !s.doubted.IsZero() && (err != nil || time.Since(s.doubted) > fileGrace):
-		return nil, f.error(cmp.Or(s.failure, regular.ErrChanging))
+		return nil, f.error(cmp.Or(s.failure, readfile.ErrChanging))
 	case time.Since(s.looked) > fileGrace && ctx.Err() != nil:
 		return nil, ctx.Err()
 	case time.Since(s.looked) > fileGrace:
@@ -163,11 +163,11 @@ func (f *fileKeySet) fly(l *fileFlight) {
 // next looks at the file, and returns what is known then, and what is to be said of it.
 func (f *fileKeySet) next(s *fileState) (*fileState, []news) {
 	// What is too long parseKeySet refuses.
-	text, info, err := regular.Read(f.path, maxKeySet+1, nil)
+	text, info, err := readfile.Regular(f.path, maxKeySet+1, nil)
 	c := *s
 	c.looked = time.Now()
 	switch {
-	case err == regular.ErrChanging:
+	case err == readfile.ErrChanging:
 		return c.unsettled(info)
 	case err != nil:
 		return c.unusable(err)
@@ -178,7 +178,7 @@ func (f *fileKeySet) next(s *fileState) (*fileState, []news) {
 	found, ignored, err := parseKeySet(text)
 	whole := s.info != nil && !os.SameFile(s.info, info) || // it was renamed to its place, or
 		s.info == nil && c.looked.Sub(info.ModTime()) >= fileSettle // nobody has written to it lately
-	settled := regular.SameVersion(s.pending, info) && c.looked.Sub(s.looked) >= fileSettle
+	settled := readfile.SameVersion(s.pending, info) && c.looked.Sub(s.looked) >= fileSettle
 	switch {
 	case !settled && (!whole || err != nil):
 		return c.unsettled(info)
@@ -206,16 +206,13 @@ func (s fileState) unsettled(info fs.FileInfo) (*fileState, []news) {
 	}
 	s.pending = info
 	if s.failure == nil && s.looked.Sub(s.doubted) >= fileWait {
-		return s.unusable(regular.ErrChanging)
+		return s.unusable(readfile.ErrChanging)
 	}
 	return &s, nil
 }
 
 // unusable is the state when the file cannot be used.
 func (s fileState) unusable(err error) (*fileState, []news) {
-	if named, ok := errors.AsType[*fs.PathError](err); ok {
-		err = named.Err // the message that it goes into names the file
-	}
 	var told []news
 	if s.failure == nil && s.text != nil {
 		told = []news{{slog.LevelWarn, fmt.Sprintf("the key set cannot be used, and its last keys stand for %v: %v", fileGrace, err)}}

@@ -6,16 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
-	"github.com/ingressauth/ingressauth/internal/regular"
+	"github.com/ingressauth/ingressauth/internal/readfile"
 	"github.com/ingressauth/ingressauth/verify"
 )
 
@@ -42,17 +40,7 @@ func loadKeys(ctx context.Context, where string, log *slog.Logger) (verify.KeySe
 
 // readFile returns what is in a file, or a pipe that ends soon.
 func readFile(_ context.Context, path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|regular.NonBlock, 0)
-	var text []byte
-	if err == nil {
-		defer f.Close()
-		f.SetReadDeadline(time.Now().Add(keysTimeout)) // a file needs none, and takes none
-		text, err = io.ReadAll(io.LimitReader(f, maxKeySet+1))
-	}
-	if named, ok := errors.AsType[*fs.PathError](err); ok {
-		err = named.Err
-	}
-	return text, err
+	return readfile.OrPipe(path, maxKeySet+1, keysTimeout)
 }
 
 // fetch returns what is at a URL, and wherever that redirects to, over TLS or from

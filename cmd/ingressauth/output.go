@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"unicode"
 
 	"golang.org/x/term"
 )
@@ -42,6 +43,16 @@ func complain(w io.Writer, err error, hint string) {
 // servers and proxies have a say in some messages.
 func warn(w io.Writer, message string) {
 	fmt.Fprintf(w, "ingressauth: %s\n", printable(strings.ReplaceAll(message, "\n", "; ")))
+}
+
+// printable is text without what could harm a terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
 }
 
 // palette colours words, or does not.

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/ingressauth/ingressauth"
 	"github.com/spf13/cobra"
@@ -89,14 +88,4 @@ func facts(s ingressauth.SourceReport, now time.Time) []string {
 		facts = append(facts, "not needed")
 	}
 	return facts
-}
-
-// printable is a name without what could harm a terminal.
-func printable(name string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, name)
 }

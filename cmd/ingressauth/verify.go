@@ -96,12 +96,10 @@ func (f *verifyFlags) run(cmd *cobra.Command, r *ingressauth.Resolver) error {
 	if err != nil {
 		return err
 	}
-	show := func(p *verify.Principal, _ any) (string, error) {
-		return showClaims(f.format, p.Claims(), fromInput(cmd))
-	}
+	var get path
 	empty := showNone(f.format)
 	if cmd.Flags().Changed("get") {
-		get, _, more, err := parsePath(f.get)
+		p, _, more, err := parsePath(f.get)
 		switch {
 		case err != nil:
 			return usageError("--get: " + err.Error())
@@ -110,7 +108,7 @@ func (f *verifyFlags) run(cmd *cobra.Command, r *ingressauth.Resolver) error {
 		case cmd.Flags().Changed("output"):
 			return usageError("--get prints a value and nothing else: leave --output out")
 		}
-		show, empty = func(_ *verify.Principal, claims any) (string, error) { return get.text(claims) }, ""
+		get, empty = p, ""
 	}
 	var notes notes
 	// When there is a token, and once for all.
@@ -131,14 +129,19 @@ func (f *verifyFlags) run(cmd *cobra.Command, r *ingressauth.Resolver) error {
 		if err != nil {
 			return "", f.withoutArguments(err)
 		}
-		claims, err := tree(p.Claims())
-		if err == nil {
-			err = checkAll(requirements, claims)
+		var claims any
+		if requirements != nil || get != nil {
+			if claims, err = tree(p.Claims()); err != nil {
+				return "", err
+			}
 		}
-		if err != nil {
+		if err := checkAll(requirements, claims); err != nil {
 			return "", err
 		}
-		return show(p, claims)
+		if get != nil {
+			return get.text(claims)
+		}
+		return showClaims(f.format, p.Claims(), fromInput(cmd))
 	})
 	if err != nil {
 		// A key that was left out may be why.

@@ -1,6 +1,6 @@
 //go:build !linux && !darwin && !freebsd
 
-package regular
+package readfile
 
 import (
 	"io/fs"
@@ -9,8 +9,8 @@ import (
 
 // Other systems have no such thing, or nobody has tried it there.
 
-// NonBlock has no meaning.
-const NonBlock = 0
+// nonBlock has no meaning.
+const nonBlock = 0
 
 // ChangeTime is zero.
 func ChangeTime(fs.FileInfo) time.Time { return time.Time{} }

@@ -1,6 +1,4 @@
-//go:build darwin || freebsd
-
-package regular
+package readfile
 
 import (
 	"io/fs"
@@ -11,7 +9,7 @@ import (
 // ChangeTime is when the file's inode was last changed, which no program can set.
 func ChangeTime(info fs.FileInfo) time.Time {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return time.Unix(st.Ctimespec.Unix())
+		return time.Unix(st.Ctim.Unix())
 	}
 	return time.Time{}
 }

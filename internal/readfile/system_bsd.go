@@ -1,4 +1,6 @@
-package regular
+//go:build darwin || freebsd
+
+package readfile
 
 import (
 	"io/fs"
@@ -9,7 +11,7 @@ import (
 // ChangeTime is when the file's inode was last changed, which no program can set.
 func ChangeTime(info fs.FileInfo) time.Time {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return time.Unix(st.Ctim.Unix())
+		return time.Unix(st.Ctimespec.Unix())
 	}
 	return time.Time{}
 }
