@@ -4,10 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
+
+	"github.com/ingressauth/ingressauth/internal/loopback"
 )
 
 // origin is where a credential may go (RFC 6454, section 4), in lower case.
@@ -74,7 +75,7 @@ func parseOrigin(name string) (origin, error) {
 	switch o.scheme {
 	case "https":
 	case "http":
-		if !isLoopback(o.host) {
+		if !loopback.Is(o.host) {
 			return origin{}, errors.New("plain HTTP shows the token to everyone on the way, and may be named only for localhost and loopback addresses: use https")
 		}
 	case unixScheme:
@@ -86,16 +87,6 @@ func parseOrigin(name string) (origin, error) {
 	}
 	o.port = cmp.Or(o.port, defaultPorts[o.scheme])
 	return o, nil
-}
-
-// isLoopback reports whether a host is this one. Names below localhost are not
-// taken for it: resolvers ask the network for them.
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.IsLoopback()
 }
 
 // of returns the named origin that u is of, or nil. What is written in another way

@@ -17,15 +17,15 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ingressauth/ingressauth/internal/jwttest"
 	"github.com/ingressauth/ingressauth/verify"
+	"github.com/ingressauth/ingressauth/verify/verifytest"
 )
 
 // TestAttacks has a line for each known attack on verifiers of JWTs, and what they are
 // told apart from.
 func TestAttacks(t *testing.T) {
 	es, ed, rs := signers()[verify.ES256], signers()[verify.EdDSA], signers()[verify.RS256]
-	attacker := jwttest.NewSigner(verify.ES256, es.KeyID)
+	attacker := verifytest.NewSigner(verify.ES256, es.KeyID)
 	i := plainIssuer(t)
 	i.Prefix = prefix
 	v := newVerifier(t, config(i))

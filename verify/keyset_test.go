@@ -15,15 +15,15 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/ingressauth/ingressauth/internal/jwttest"
 	"github.com/ingressauth/ingressauth/verify"
+	"github.com/ingressauth/ingressauth/verify/verifytest"
 )
 
 // TestKeys gives one key that is not as it should be, beside a good one, and what is
 // said of it. The good one is used, and the other is not.
 func TestKeys(t *testing.T) {
 	es, ed, rs := signers()[verify.ES256], signers()[verify.EdDSA], signers()[verify.RS256]
-	other := jwttest.NewSigner(verify.EdDSA, "good")
+	other := verifytest.NewSigner(verify.EdDSA, "good")
 	long := new(big.Int).Lsh(big.NewInt(1), 8192)
 	for _, tt := range []struct {
 		name   string
@@ -88,7 +88,7 @@ func TestKeys(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var log logBuffer
-			twin := jwttest.NewSigner(verify.EdDSA, "twin")
+			twin := verifytest.NewSigner(verify.EdDSA, "twin")
 			set, err := verify.NewKeySet(jwks(other.JWK(), tt.of.JWK(tt.change), twin.JWK()), log.logger())
 			lines := log.take()
 			if want, ok := strings.CutPrefix(tt.want, "error: "); ok {
@@ -173,7 +173,7 @@ func TestKeySets(t *testing.T) {
 
 // TestKeysWithoutID has sets in which not every key has a "kid".
 func TestKeysWithoutID(t *testing.T) {
-	a, b := jwttest.NewSigner(verify.EdDSA, "a"), jwttest.NewSigner(verify.ES256, "b")
+	a, b := verifytest.NewSigner(verify.EdDSA, "a"), verifytest.NewSigner(verify.ES256, "b")
 	nameless := claims{"kid": nil}
 	verifier := func(keys ...claims) *verify.Verifier {
 		set, err := verify.NewKeySet(jwks(keys...), quiet)
@@ -253,7 +253,7 @@ func (f *keyFile) settle() {
 
 func TestKeyFileIsFollowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, b, c := jwttest.NewSigner(verify.EdDSA, "a"), jwttest.NewSigner(verify.EdDSA, "b"), jwttest.NewSigner(verify.EdDSA, "b")
+		a, b, c := verifytest.NewSigner(verify.EdDSA, "a"), verifytest.NewSigner(verify.EdDSA, "b"), verifytest.NewSigner(verify.EdDSA, "b")
 		f := newKeyFile(t, jwks(a.JWK()))
 		wantRefused(t, f.v, a.Token(plain()), "")
 		wantRefused(t, f.v, b.Token(plain()), verify.WrongKey)
@@ -283,7 +283,7 @@ func TestKeyFileIsFollowed(t *testing.T) {
 // then its last keys do.
 func TestKeyFileInPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, b := jwttest.NewSigner(verify.EdDSA, "a"), jwttest.NewSigner(verify.EdDSA, "b")
+		a, b := verifytest.NewSigner(verify.EdDSA, "a"), verifytest.NewSigner(verify.EdDSA, "b")
 		f := newKeyFile(t, jwks(a.JWK()))
 		whole := jwks(b.JWK())
 		time.Sleep(time.Hour) // nobody asked for long
@@ -309,7 +309,7 @@ func TestKeyFileInPlace(t *testing.T) {
 // TestKeyFileIsNeverDone has a file that is another at each look, and never stands.
 func TestKeyFileIsNeverDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, b := jwttest.NewSigner(verify.EdDSA, "a"), jwttest.NewSigner(verify.EdDSA, "b")
+		a, b := verifytest.NewSigner(verify.EdDSA, "a"), verifytest.NewSigner(verify.EdDSA, "b")
 		f := newKeyFile(t, jwks(a.JWK()))
 		write := func(n int) { f.write(append(jwks(b.JWK()), make([]byte, n)...)) }
 		for n := range 5 * 60 {
@@ -329,7 +329,7 @@ func TestKeyFileIsNeverDone(t *testing.T) {
 // TestKeyFileAtFirst has the file written in place when it is first looked at.
 func TestKeyFileAtFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, b := jwttest.NewSigner(verify.EdDSA, "a"), jwttest.NewSigner(verify.EdDSA, "b")
+		a, b := verifytest.NewSigner(verify.EdDSA, "a"), verifytest.NewSigner(verify.EdDSA, "b")
 		path := filepath.Join(t.TempDir(), "jwks.json")
 		write := func(text []byte) {
 			if err := os.WriteFile(path, text, 0o600); err != nil {
@@ -356,7 +356,7 @@ func TestKeyFileAtFirst(t *testing.T) {
 // TestKeyFileFails has a file that cannot be used for a while: its last keys stand for
 // five minutes, which is said once.
 func TestKeyFileFails(t *testing.T) {
-	a := jwttest.NewSigner(verify.EdDSA, "a")
+	a := verifytest.NewSigner(verify.EdDSA, "a")
 	good := jwks(a.JWK())
 	private := jwks(a.JWK(claims{"d": "AA"}))
 	for _, tt := range []struct {
@@ -405,7 +405,7 @@ func TestKeyFileFails(t *testing.T) {
 // it stays.
 func TestKeyFileSaysItOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, b, c := jwttest.NewSigner(verify.EdDSA, "a"), jwttest.NewSigner(verify.EdDSA, "b"), jwttest.NewSigner(verify.EdDSA, "c")
+		a, b, c := verifytest.NewSigner(verify.EdDSA, "a"), verifytest.NewSigner(verify.EdDSA, "b"), verifytest.NewSigner(verify.EdDSA, "c")
 		enc := claims{"use": "enc"}
 		f := newKeyFile(t, jwks(a.JWK(), b.JWK(enc)))
 		synctest.Wait() // for the log
@@ -430,7 +430,7 @@ func TestKeyFileSaysItOnce(t *testing.T) {
 // times a second, and not for each.
 func TestKeyFileMadeUpIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := jwttest.NewSigner(verify.EdDSA, "a")
+		a := verifytest.NewSigner(verify.EdDSA, "a")
 		f := newKeyFile(t, jwks(a.JWK()))
 		madeUp := a.Sign(`{"alg":"EdDSA","kid":"x"}`, plain().JSON())
 		wantRefused(t, f.v, madeUp, verify.WrongKey)
@@ -478,8 +478,8 @@ func TestNewFileKeySet(t *testing.T) {
 // TestKeyFileAtOnce rewrites the file in place and by renaming, while many verify. Two
 // sets take turns, and half of one with half of the other would be a third.
 func TestKeyFileAtOnce(t *testing.T) {
-	a, b := jwttest.NewSigner(verify.RS256, "a"), jwttest.NewSigner(verify.RS256, "a")
-	steady := jwttest.NewSigner(verify.EdDSA, "steady")
+	a, b := verifytest.NewSigner(verify.RS256, "a"), verifytest.NewSigner(verify.RS256, "a")
+	steady := verifytest.NewSigner(verify.EdDSA, "steady")
 	sets := [][]byte{jwks(a.JWK(), steady.JWK()), jwks(b.JWK(), steady.JWK())}
 	f := newKeyFile(t, sets[0])
 	stop, done := make(chan struct{}), make(chan error)

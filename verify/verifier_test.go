@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"github.com/ingressauth/ingressauth/internal/jwttest"
 	"github.com/ingressauth/ingressauth/verify"
+	"github.com/ingressauth/ingressauth/verify/verifytest"
 )
 
 func TestPrincipal(t *testing.T) {
@@ -173,7 +173,7 @@ func TestClaims(t *testing.T) {
 			}
 			// None of these reasons is given without a good signature.
 			if tt.want != verify.WrongIssuer {
-				forged := jwttest.NewSigner(verify.EdDSA, s.KeyID)
+				forged := verifytest.NewSigner(verify.EdDSA, s.KeyID)
 				wantRefused(t, v, forged.Token(tt.claims), verify.WrongSignature)
 			}
 		})
@@ -233,7 +233,7 @@ func TestClaudeCode(t *testing.T) {
 // TestIssuers has several issuers: each token is judged by its own, and none by
 // another's keys.
 func TestIssuers(t *testing.T) {
-	a, b, c := jwttest.NewSigner(verify.ES256, "same"), jwttest.NewSigner(verify.ES256, "same"), jwttest.NewSigner(verify.ES256, "same")
+	a, b, c := verifytest.NewSigner(verify.ES256, "same"), verifytest.NewSigner(verify.ES256, "same"), verifytest.NewSigner(verify.ES256, "same")
 	of := func(prefix, name string, s *signer, audiences ...string) verify.Issuer {
 		set, err := verify.NewKeySet(jwks(s.JWK()), quiet)
 		if err != nil {

@@ -3,6 +3,7 @@ package verify_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ingressauth/ingressauth/internal/jwttest"
 	"github.com/ingressauth/ingressauth/verify"
+	"github.com/ingressauth/ingressauth/verify/verifytest"
 	"go.uber.org/goleak"
 )
 
@@ -32,17 +33,23 @@ const (
 
 // Names for what the tests are full of.
 type (
-	claims = jwttest.Claims
-	signer = jwttest.Signer
+	claims = verifytest.Claims
+	signer = verifytest.Signer
 )
 
 var (
-	b64  = jwttest.Base64
-	jwks = jwttest.JWKS
+	b64  = base64.RawURLEncoding.EncodeToString
+	jwks = verifytest.JWKS
 )
 
 // signers has a key of each algorithm, with that as its id.
-var signers = sync.OnceValue(jwttest.NewSigners)
+var signers = sync.OnceValue(func() map[verify.Algorithm]*signer {
+	m := make(map[verify.Algorithm]*signer)
+	for _, a := range []verify.Algorithm{verify.ES256, verify.EdDSA, verify.RS256} {
+		m[a] = verifytest.NewSigner(a, string(a))
+	}
+	return m
+})
 
 // keySet returns the key set of all signers and these.
 func keySet(t testing.TB, more ...*signer) verify.KeySet {
@@ -67,7 +74,7 @@ func plain() claims {
 }
 
 // session are the claims of a self-hosted session's token.
-func session() claims { return jwttest.Session(environment, now) }
+func session() claims { return verifytest.Session(environment, now) }
 
 func config(i ...verify.Issuer) verify.Config {
 	return verify.Config{Issuers: i, Now: func() time.Time { return now }}

@@ -18,8 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ingressauth/ingressauth/internal/jwttest"
 	"github.com/ingressauth/ingressauth/verify"
+	"github.com/ingressauth/ingressauth/verify/verifytest"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -35,21 +35,21 @@ type mint struct {
 const testEnvironment = "ccpool_01test"
 
 func newMint(t *testing.T) *mint {
-	s := jwttest.NewSigner(verify.ES256, "1")
+	s := verifytest.NewSigner(verify.ES256, "1")
 	now := time.Now()
-	session := jwttest.Session(testEnvironment, now)
-	other := jwttest.Claims{"iss": "https://issuer.example", "aud": "service", "sub": "x", "exp": now.Add(time.Hour).Unix(),
+	session := verifytest.Session(testEnvironment, now)
+	other := verifytest.Claims{"iss": "https://issuer.example", "aud": "service", "sub": "x", "exp": now.Add(time.Hour).Unix(),
 		"role": "worker", "admin": true, "n": 7, "a.b": "dotted", "odd": "a\u009b\u202e\nb", "empty": "", "none": nil,
-		`x=y\z`: "1=2", "html": jwttest.Claims{"a": "<&>\u202e"},
+		`x=y\z`: "1=2", "html": verifytest.Claims{"a": "<&>\u202e"},
 		"list": []any{"x", map[string]any{"y": 1.5}}}
 	m := &mint{
-		jwks: jwttest.JWKS(s.JWK()),
+		jwks: verifytest.JWKS(s.JWK()),
 		tokens: map[string]string{
 			"SESSION": "sk-ant-cc-" + s.Token(session),
-			"AGENT":   "sk-ant-cc-" + s.Token(session.With("act", jwttest.Claims{"sub": "agent:bot"})),
+			"AGENT":   "sk-ant-cc-" + s.Token(session.With("act", verifytest.Claims{"sub": "agent:bot"})),
 			"RUNNER":  "sk-ant-cc-" + s.Token(session.With("ccr:role", "runner")),
 			"EXPIRED": "sk-ant-cc-" + s.Token(session.With("iat", now.Add(-9*time.Hour).Unix()).With("exp", now.Add(-5*time.Hour).Unix())),
-			"FORGED":  "sk-ant-cc-" + jwttest.NewSigner(verify.ES256, "1").Token(session),
+			"FORGED":  "sk-ant-cc-" + verifytest.NewSigner(verify.ES256, "1").Token(session),
 			"OTHER":   s.Token(other),
 			"DEEP":    s.Sign(s.Header(), `{"x":`+strings.Repeat("[", 101)+strings.Repeat("]", 101)+"}"),
 			"BIG":     s.Sign(s.Header(), `{"`+strings.Repeat("x", 2000)+`":[`+strings.Repeat("1,", 1500)+"1]}"),
@@ -123,7 +123,7 @@ func newVendor(t *testing.T, jwks []byte) (vendor, proxy *httptest.Server) {
 		}
 		w.Write(jwks)
 	}))
-	key := jwttest.NewSigner(verify.ES256, "").Key
+	key := verifytest.NewSigner(verify.ES256, "").Key
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), DNSNames: []string{where.Host}, NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true,

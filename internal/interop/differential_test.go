@@ -16,7 +16,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/ingressauth/ingressauth/internal/jwttest"
 	"github.com/ingressauth/ingressauth/verify"
 )
 
@@ -31,7 +30,7 @@ const (
 // three libraries. Where it accepts, one of them must, and they must read the same in
 // the token. Where verdicts differ, the test must have a name for why.
 func TestDifferential(t *testing.T) {
-	signers := jwttest.NewSigners()
+	signers := newSigners()
 	v, all := ours(t, signers), libraries(t, signers)
 	total := tally{accepted: map[string]int{}, differs: map[string]int{}}
 	var wg sync.WaitGroup

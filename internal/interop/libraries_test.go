@@ -9,8 +9,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	josejwt "github.com/go-jose/go-jose/v4/jwt"
 	"github.com/golang-jwt/jwt/v5"
-	"github.com/ingressauth/ingressauth/internal/jwttest"
 	"github.com/ingressauth/ingressauth/verify"
+	"github.com/ingressauth/ingressauth/verify/verifytest"
 	"github.com/lestrrat-go/jwx/v3/jwk"
 	jwxjwt "github.com/lestrrat-go/jwx/v3/jwt"
 )
@@ -31,9 +31,20 @@ type library struct {
 	verify func(token string) (subject string, expires time.Time, err error)
 }
 
+var algorithms = []verify.Algorithm{verify.ES256, verify.EdDSA, verify.RS256}
+
+// newSigners returns a key of each algorithm, with that as its id.
+func newSigners() map[verify.Algorithm]*verifytest.Signer {
+	m := make(map[verify.Algorithm]*verifytest.Signer)
+	for _, a := range algorithms {
+		m[a] = verifytest.NewSigner(a, string(a))
+	}
+	return m
+}
+
 var errNoKey = errors.New("no such key")
 
-func ours(t testing.TB, signers map[verify.Algorithm]*jwttest.Signer) *verify.Verifier {
+func ours(t testing.TB, signers map[verify.Algorithm]*verifytest.Signer) *verify.Verifier {
 	t.Helper()
 	set, err := verify.NewKeySet(publicKeys(signers), nil)
 	if err != nil {
@@ -49,21 +60,21 @@ func ours(t testing.TB, signers map[verify.Algorithm]*jwttest.Signer) *verify.Ve
 	return v
 }
 
-func publicKeys(signers map[verify.Algorithm]*jwttest.Signer) []byte {
-	var keys []jwttest.Claims
-	for _, a := range jwttest.Algorithms {
+func publicKeys(signers map[verify.Algorithm]*verifytest.Signer) []byte {
+	var keys []verifytest.Claims
+	for _, a := range algorithms {
 		keys = append(keys, signers[a].JWK())
 	}
-	return jwttest.JWKS(keys...)
+	return verifytest.JWKS(keys...)
 }
 
 // libraries are those that the verdicts are held to.
-func libraries(t testing.TB, signers map[verify.Algorithm]*jwttest.Signer) []library {
+func libraries(t testing.TB, signers map[verify.Algorithm]*verifytest.Signer) []library {
 	t.Helper()
 	return []library{golangJWT(signers), goJOSE(signers), jwx(t, signers)}
 }
 
-func golangJWT(signers map[verify.Algorithm]*jwttest.Signer) library {
+func golangJWT(signers map[verify.Algorithm]*verifytest.Signer) library {
 	parser := jwt.NewParser(jwt.WithValidMethods([]string{"ES256", "EdDSA", "RS256"}), jwt.WithIssuer(issuer), jwt.WithAudience(audience),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(leeway), jwt.WithTimeFunc(func() time.Time { return now }))
 	keyOf := func(token *jwt.Token) (any, error) {
@@ -83,7 +94,7 @@ func golangJWT(signers map[verify.Algorithm]*jwttest.Signer) library {
 	}}
 }
 
-func goJOSE(signers map[verify.Algorithm]*jwttest.Signer) library {
+func goJOSE(signers map[verify.Algorithm]*verifytest.Signer) library {
 	return library{"go-jose", func(token string) (string, time.Time, error) {
 		parsed, err := josejwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.RS256})
 		if err != nil {
@@ -104,7 +115,7 @@ func goJOSE(signers map[verify.Algorithm]*jwttest.Signer) library {
 	}}
 }
 
-func jwx(t testing.TB, signers map[verify.Algorithm]*jwttest.Signer) library {
+func jwx(t testing.TB, signers map[verify.Algorithm]*verifytest.Signer) library {
 	t.Helper()
 	set, err := jwk.Parse(publicKeys(signers))
 	if err != nil {
@@ -128,9 +139,9 @@ func jwx(t testing.TB, signers map[verify.Algorithm]*jwttest.Signer) library {
 // TestLibrariesAgree has all accept what is plainly good, and refuse what is plainly
 // not, so that a comparison with them says something.
 func TestLibrariesAgree(t *testing.T) {
-	signers := jwttest.NewSigners()
+	signers := newSigners()
 	v, all := ours(t, signers), libraries(t, signers)
-	good := jwttest.Claims{"iss": issuer, "aud": audience, "sub": "someone", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}
+	good := verifytest.Claims{"iss": issuer, "aud": audience, "sub": "someone", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}
 	for alg, s := range signers {
 		for _, tt := range []struct {
 			name  string
@@ -144,7 +155,7 @@ func TestLibrariesAgree(t *testing.T) {
 			{"no exp", s.Token(good.With("exp", nil)), false},
 			{"expired", s.Token(good.With("exp", now.Add(-time.Hour).Unix())), false},
 			{"to come", s.Token(good.With("nbf", now.Add(time.Hour).Unix())), false},
-			{"another key", jwttest.NewSigner(alg, s.KeyID).Token(good), false},
+			{"another key", verifytest.NewSigner(alg, s.KeyID).Token(good), false},
 		} {
 			if _, err := v.Verify(context.Background(), tt.token); (err == nil) != tt.ok {
 				t.Errorf("%s, %s: %v", alg, tt.name, err)

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ingressauth/ingressauth/internal/jwttest"
 	"github.com/ingressauth/ingressauth/verify"
+	"github.com/ingressauth/ingressauth/verify/verifytest"
 )
 
 // peer is a program that signs and verifies with another language's library. It reads
@@ -24,11 +24,11 @@ type peer struct {
 }
 
 type peerInput struct {
-	Issuer   string          `json:"issuer"`
-	Audience string          `json:"audience"`
-	JWKS     json.RawMessage `json:"jwks"`
-	Tokens   []string        `json:"tokens"` // to verify
-	Claims   jwttest.Claims  `json:"claims"` // to sign
+	Issuer   string            `json:"issuer"`
+	Audience string            `json:"audience"`
+	JWKS     json.RawMessage   `json:"jwks"`
+	Tokens   []string          `json:"tokens"` // to verify
+	Claims   verifytest.Claims `json:"claims"` // to sign
 }
 
 type peerOutput struct {
@@ -61,12 +61,12 @@ func TestPeers(t *testing.T) {
 				}
 				t.Skipf("needs %s", p.name)
 			}
-			signers := jwttest.NewSigners()
-			claims := jwttest.Claims{"iss": issuer, "aud": []string{"x", audience}, "sub": "sömeone",
-				"iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix(), "act": jwttest.Claims{"sub": "user:1"}}
+			signers := newSigners()
+			claims := verifytest.Claims{"iss": issuer, "aud": []string{"x", audience}, "sub": "sömeone",
+				"iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix(), "act": verifytest.Claims{"sub": "user:1"}}
 			in := peerInput{Issuer: issuer, Audience: audience, JWKS: publicKeys(signers), Claims: claims}
-			for _, a := range jwttest.Algorithms {
-				in.Tokens = append(in.Tokens, signers[a].Token(claims), jwttest.NewSigner(a, string(a)).Token(claims))
+			for _, a := range algorithms {
+				in.Tokens = append(in.Tokens, signers[a].Token(claims), verifytest.NewSigner(a, string(a)).Token(claims))
 			}
 			out := p.run(t, in)
 			want := []string{"sömeone", "", "sömeone", "", "sömeone", ""}
@@ -85,8 +85,8 @@ func TestPeers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(out.Signed) != len(jwttest.Algorithms) {
-				t.Errorf("it signed %d tokens, want %d", len(out.Signed), len(jwttest.Algorithms))
+			if len(out.Signed) != len(algorithms) {
+				t.Errorf("it signed %d tokens, want %d", len(out.Signed), len(algorithms))
 			}
 			for _, token := range out.Signed {
 				principal, err := v.Verify(context.Background(), token)

@@ -1,7 +1,4 @@
-// Package jwttest signs JSON Web Tokens for this project's tests and benchmarks, good
-// ones and others. Keys are made at run time. What cannot go wrong with a sound key
-// panics.
-package jwttest
+package verifytest
 
 import (
 	"crypto"
@@ -22,10 +19,7 @@ import (
 	"github.com/ingressauth/ingressauth/verify"
 )
 
-// Algorithms are those that a Signer can have.
-var Algorithms = []verify.Algorithm{verify.ES256, verify.EdDSA, verify.RS256}
-
-// Claims are those of a JWT, or the members of a JWK.
+// Claims are the claims of a JWT, or the members of a JWK.
 type Claims map[string]any
 
 // With returns c with another value of one claim; nil takes the claim away.
@@ -61,14 +55,14 @@ func Session(environment string, issued time.Time) Claims {
 	}
 }
 
-// Signer is a private key.
+// Signer is an issuer's private key.
 type Signer struct {
-	KeyID     string
+	KeyID     string // the "kid" of its key and of its tokens
 	Algorithm verify.Algorithm
 	Key       crypto.Signer
 }
 
-// NewSigner makes a key for this algorithm; of RSA one of 2048 bits.
+// NewSigner makes a key for this algorithm, of RSA one of 2048 bits, which takes a while.
 func NewSigner(algorithm verify.Algorithm, keyID string) *Signer {
 	s := &Signer{KeyID: keyID, Algorithm: algorithm}
 	var err error
@@ -88,16 +82,7 @@ func NewSigner(algorithm verify.Algorithm, keyID string) *Signer {
 	return s
 }
 
-// NewSigners makes one of each algorithm, with that as its id.
-func NewSigners() map[verify.Algorithm]*Signer {
-	m := make(map[verify.Algorithm]*Signer)
-	for _, a := range Algorithms {
-		m[a] = NewSigner(a, string(a))
-	}
-	return m
-}
-
-// Signature returns the signature of a JWS over signed.
+// Signature returns the signature over signed, as a JWS has it.
 func (s *Signer) Signature(signed string) []byte {
 	digest := sha256.Sum256([]byte(signed))
 	input, opts := digest[:], crypto.SignerOpts(crypto.SHA256)
@@ -118,10 +103,10 @@ func (s *Signer) Signature(signed string) []byte {
 	return sig
 }
 
-// Sign returns a JWS of these texts, whatever they are.
+// Sign returns a JWS of these texts, whatever they are: also one that is to be refused.
 func (s *Signer) Sign(header, payload string) string {
-	signed := Base64([]byte(header)) + "." + Base64([]byte(payload))
-	return signed + "." + Base64(s.Signature(signed))
+	signed := base64url([]byte(header)) + "." + base64url([]byte(payload))
+	return signed + "." + base64url(s.Signature(signed))
 }
 
 // Header returns the header of s's tokens.
@@ -129,7 +114,7 @@ func (s *Signer) Header() string {
 	return fmt.Sprintf(`{"alg":%q,"typ":"JWT","kid":%q}`, s.Algorithm, s.KeyID)
 }
 
-// Token returns a JWT of these claims.
+// Token returns a JWT of these claims. A token's prefix is the caller's to put before it.
 func (s *Signer) Token(c Claims) string { return s.Sign(s.Header(), c.JSON()) }
 
 // JWK returns the public key, with these members beside or in place of its own; nil
@@ -142,11 +127,11 @@ func (s *Signer) JWK(changes ...Claims) Claims {
 		if err != nil {
 			panic(err)
 		}
-		k["kty"], k["crv"], k["x"], k["y"] = "EC", "P-256", Base64(point[1:33]), Base64(point[33:])
+		k["kty"], k["crv"], k["x"], k["y"] = "EC", "P-256", base64url(point[1:33]), base64url(point[33:])
 	case ed25519.PublicKey:
-		k["kty"], k["crv"], k["x"] = "OKP", "Ed25519", Base64(pub)
+		k["kty"], k["crv"], k["x"] = "OKP", "Ed25519", base64url(pub)
 	case *rsa.PublicKey:
-		k["kty"], k["n"], k["e"] = "RSA", Base64(pub.N.Bytes()), Base64(big.NewInt(int64(pub.E)).Bytes())
+		k["kty"], k["n"], k["e"] = "RSA", base64url(pub.N.Bytes()), base64url(big.NewInt(int64(pub.E)).Bytes())
 	}
 	for _, c := range changes {
 		maps.Copy(k, c)
@@ -163,5 +148,5 @@ func JWKS(keys ...Claims) []byte {
 	return mustJSON(map[string]any{"keys": keys})
 }
 
-// Base64 encodes b as a JWS does.
-func Base64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+// base64url encodes b as a JWS does (RFC 7515, section 2).
+func base64url(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
