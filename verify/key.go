@@ -33,6 +33,20 @@ type key struct {
 	rsa       *rsa.PublicKey
 }
 
+// equal reports whether k and other are one key with one id.
+func (k *key) equal(other *key) bool {
+	if k.id != other.id || k.hasID != other.hasID || k.algorithm != other.algorithm {
+		return false
+	}
+	switch k.algorithm {
+	case ES256:
+		return k.ecdsa.Equal(other.ecdsa)
+	case EdDSA:
+		return k.ed25519.Equal(other.ed25519)
+	}
+	return k.rsa.Equal(other.rsa)
+}
+
 // verifies reports whether signature is this key's of signed.
 func (k *key) verifies(signed, signature []byte) bool {
 	switch k.algorithm {

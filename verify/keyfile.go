@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -185,12 +184,10 @@ func (f *fileKeySet) next(s *fileState) (*fileState, []news) {
 	case err != nil:
 		return c.unusable(err)
 	}
-	c.text, c.info, c.keys, c.ignored = text, info, found, ignored
+	c.text, c.info, c.keys, c.ignored = text, info, found.adopt(s.keys), ignored
 	var told []news
-	for _, message := range ignored {
-		if !slices.Contains(s.ignored, message) {
-			told = append(told, news{slog.LevelWarn, message})
-		}
+	for _, message := range newIn(ignored, s.ignored) {
+		told = append(told, news{slog.LevelWarn, message})
 	}
 	if len(found.list) == 0 {
 		told = append(told, news{slog.LevelError, "the key set has no key that is of use: every token is refused"})

@@ -4,17 +4,18 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 )
 
-// KeySet is an issuer's public keys. [NewKeySet] and [NewFileKeySet] make one, which
-// may be used concurrently and by several verifiers.
+// KeySet is an issuer's public keys. [NewKeySet], [NewFileKeySet] and [NewRemoteKeySet]
+// make one, which may be used concurrently and by several verifiers.
 //
 // A token's "kid" picks the key of that id. A token without one is for a set with one
 // key that is of use. All else is refused, with [WrongKey].
 type KeySet interface {
 	// key returns the key of this id or, if there is no id, the set's only key.
 	// It returns errNoKey where there is none; any other error means that the
-	// keys cannot be had.
+	// keys cannot be had. As long as a key is in the set, it is the same pointer.
 	key(ctx context.Context, id string, hasID bool) (*key, error)
 }
 
@@ -73,4 +74,23 @@ func (s keys) key(_ context.Context, id string, hasID bool) (*key, error) {
 		}
 	}
 	return nil, errNoKey
+}
+
+// adopt returns s with the keys of old in place of those that are the same.
+func (s keys) adopt(old keys) keys {
+	adopted := keys{list: slices.Clone(s.list), only: s.only}
+	for i, k := range adopted.list {
+		if n := slices.IndexFunc(old.list, k.equal); n >= 0 {
+			adopted.list[i] = old.list[n]
+		}
+	}
+	if s.only != nil {
+		adopted.only = adopted.list[0]
+	}
+	return adopted
+}
+
+// newIn returns the messages that are not among those that were said.
+func newIn(messages, said []string) []string {
+	return slices.DeleteFunc(slices.Clone(messages), func(m string) bool { return slices.Contains(said, m) })
 }

@@ -1,0 +1,194 @@
+package verify
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ingressauth/ingressauth/internal/loopback"
+)
+
+// Bounds on a fetch of a key set. What is longer than maxKeySet is refused as one.
+const (
+	fetchTimeout   = 10 * time.Second
+	fetchRedirects = 3
+	fetchHeader    = 64 << 10    // bytes
+	fetchRetry     = time.Minute // the longest Retry-After that is heeded
+)
+
+// keyClient fetches a key set from one URL.
+type keyClient struct {
+	url    string
+	client *http.Client
+	own    *http.Transport // the client's, or nil if it is the caller's
+}
+
+func newKeyClient(url string, transport http.RoundTripper) keyClient {
+	c := keyClient{url: url}
+	if transport == nil {
+		c.own = &http.Transport{
+			Proxy:                  http.ProxyFromEnvironment,
+			ForceAttemptHTTP2:      true,
+			IdleConnTimeout:        time.Minute,
+			MaxResponseHeaderBytes: fetchHeader,
+		}
+		transport = c.own
+	}
+	c.client = &http.Client{Transport: transport, CheckRedirect: checkRedirect}
+	return c
+}
+
+// checkRedirect lets a chain of requests lead to where a key set may be fetched from.
+func checkRedirect(r *http.Request, via []*http.Request) error {
+	switch {
+	case len(via) > fetchRedirects:
+		return fmt.Errorf("more than %d redirects", fetchRedirects)
+	case !isTrustworthy(r.URL), r.URL.Scheme != "https" && via[0].URL.Scheme == "https":
+		return errors.New("it redirects to what is not https://")
+	}
+	return nil
+}
+
+// isTrustworthy reports whether what comes from a URL is from the host that it names.
+func isTrustworthy(u *url.URL) bool {
+	switch u.Scheme {
+	case "https":
+		return u.Hostname() != ""
+	case "http":
+		return loopback.Is(u.Hostname())
+	}
+	return false
+}
+
+func (c *keyClient) close() {
+	if c.own != nil {
+		c.own.CloseIdleConnections()
+	}
+}
+
+// fetched is an answer.
+type fetched struct {
+	begun       time.Time // when it was asked for
+	text        []byte
+	keys        keys // that are in text, once that was read
+	etag        string
+	notModified bool          // it is what it was the last time
+	fresh       time.Duration // for how long it is, as the issuer says
+	err         error
+	retryAfter  time.Duration // with err, for how long the issuer wants no other request
+}
+
+// fetch asks for the key set, or whether it is still that of last. Errors do not show the
+// URL or its host.
+func (c *keyClient) fetch(ctx context.Context, last *fetched) *fetched {
+	f := &fetched{begun: time.Now()}
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url, nil)
+	if err != nil {
+		f.err = errors.New("it is no URL") // which NewRemoteKeySet has parsed
+		return f
+	}
+	request.Header.Set("Accept", "application/jwk-set+json, application/json")
+	if last != nil && last.etag != "" {
+		request.Header.Set("If-None-Match", last.etag)
+	}
+	response, err := c.client.Do(request)
+	if err != nil {
+		f.err = withoutURL(err)
+		return f
+	}
+	defer response.Body.Close()
+	switch {
+	case response.StatusCode == http.StatusNotModified && request.Header.Get("If-None-Match") != "":
+		f.notModified, f.etag = true, last.etag
+	case response.StatusCode == http.StatusOK:
+		f.etag = response.Header.Get("ETag")
+		if f.text, err = io.ReadAll(io.LimitReader(response.Body, maxKeySet+1)); err != nil {
+			f.err = withoutURL(err)
+			return f
+		}
+	default:
+		f.err = fmt.Errorf("the server answered with status %d", response.StatusCode)
+		f.retryAfter = retryAfter(response.Header.Get("Retry-After"))
+		return f
+	}
+	f.fresh = freshness(response.Header)
+	return f
+}
+
+// withoutURL returns why a request failed, without what it was for.
+func withoutURL(err error) error {
+	if named, ok := errors.AsType[*url.Error](err); ok {
+		err = named.Err
+	}
+	if named, ok := errors.AsType[*net.DNSError](err); ok {
+		err = errors.New(named.Err)
+	}
+	if errors.As(err, new(x509.HostnameError)) {
+		err = errors.New("the server's certificate is for other hosts")
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("no whole answer within %v", fetchTimeout)
+	}
+	return err
+}
+
+// freshness returns for how long an answer with this header is fresh (RFC 9111, section
+// 4.2), to somebody who is no shared cache: remoteFresh if it does not say.
+func freshness(h http.Header) time.Duration {
+	age, _ := seconds(h.Get("Age"))
+	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {
+		name, value, _ := strings.Cut(textproto.TrimString(directive), "=")
+		switch strings.ToLower(name) {
+		case "no-store", "no-cache":
+			return 0
+		case "max-age":
+			if n, ok := seconds(strings.Trim(value, `"`)); ok {
+				return n - age
+			}
+			return 0 // what makes no sense is not fresh
+		}
+	}
+	if expires := h.Get("Expires"); expires != "" {
+		until, err := http.ParseTime(expires)
+		if err != nil {
+			return 0 // "0" is what many write
+		}
+		now, err := http.ParseTime(h.Get("Date"))
+		if err != nil {
+			now = time.Now()
+		}
+		return until.Sub(now) - age
+	}
+	return remoteFresh
+}
+
+// retryAfter reads a Retry-After (RFC 9110, section 10.2.3), of which a minute at most is
+// heeded.
+func retryAfter(field string) time.Duration {
+	d, ok := seconds(field)
+	if at, err := http.ParseTime(field); !ok && err == nil {
+		d = time.Until(at)
+	}
+	return min(max(0, d), fetchRetry)
+}
+
+// seconds reads a delta-seconds (RFC 9111, section 1.2.2), of which a year is the most.
+func seconds(s string) (time.Duration, bool) {
+	n, err := strconv.ParseUint(s, 10, 63)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return 0, false
+	}
+	const year = 365 * 24 * 60 * 60
+	return time.Duration(min(n, year)) * time.Second, true
+}

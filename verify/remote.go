@@ -1,0 +1,421 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"golang.org/x/time/rate"
+)
+
+// RemoteConfig is what a [RemoteKeySet] is made of.
+type RemoteConfig struct {
+	// URL is where the key set is: https, or also http on this machine (localhost and
+	// loopback addresses). It is required.
+	URL string
+	// Transport fetches the key set. Nil means one that takes a proxy from the
+	// environment, as [http.ProxyFromEnvironment] says, and is closed with the key set.
+	Transport http.RoundTripper
+	// MaxStale is for how long keys serve after they should have been replaced, while
+	// no others can be had. 0 means an hour, a negative one not at all; a day is the
+	// most.
+	MaxStale time.Duration
+	// OnEvent is told what happens, for logs and metrics: one event at a time, in
+	// order. The next fetch waits until it returns. It must not close the key set. Nil
+	// means that what needs attention is logged with [slog.Default].
+	OnEvent func(KeyEvent)
+}
+
+// Bounds on when keys are fetched, and on who waits for that.
+const (
+	// remoteMinFresh and remoteMaxFresh bound for how long keys are fresh, whatever
+	// the issuer says, and remoteFresh is for how long if it says nothing.
+	remoteMinFresh = time.Minute
+	remoteMaxFresh = time.Hour
+	remoteFresh    = 5 * time.Minute
+
+	defaultMaxStale = time.Hour
+	maxMaxStale     = 24 * time.Hour
+
+	// remoteEvery is how often keys are fetched for ids that are not known, after
+	// the first remoteBurst times, and so what a flood of made-up ids costs the
+	// issuer at most, and delays a new key.
+	remoteEvery = time.Second
+	remoteBurst = 5
+	// remoteForget is how long an id that was not there is not asked for again.
+	remoteForget = 5 * time.Second
+	// remoteUnknown is how many such ids are known, and how many are asked for at once.
+	remoteUnknown = 1024
+	// remoteWaiters is how many callers wait at once, and remoteWait how long one does,
+	// which is longer than a fetch takes.
+	remoteWaiters = 1024
+	remoteWait    = fetchTimeout + 2*time.Second
+)
+
+// RemoteKeySet is the keys that are published at a URL. It is made by
+// [NewRemoteKeySet], and may be used concurrently. [RemoteKeySet.Close] ends it.
+//
+// Keys are fetched at once, and then in the background before they are no longer fresh,
+// as Cache-Control, Age and Expires say (RFC 9111, section 4.2), but for a minute at least
+// and an hour at most; five minutes where nothing says. If that fails, it is tried again,
+// ever more rarely, and the last keys serve for [RemoteConfig.MaxStale] more. From then
+// on, and before there are any, all tokens are refused ([KeysUnavailable]).
+//
+// A token with an unknown "kid" waits while the keys are fetched for it, if that was not
+// done for the same id in the last five seconds: for all such tokens together at once, and
+// once a second when that has happened five times. So whoever makes ids up costs the
+// issuer a request a second, and delays a new key by not much longer. While fetching
+// fails, such a token does not wait, and is refused as [KeysUnavailable], since the key may
+// be there; so it is if a thousand others wait.
+//
+// An answer is read as [NewKeySet] reads a key set, up to 1 MiB of it, within ten seconds
+// and after three redirects at most, which lead to https only. An answer that is no key set
+// is a failure. One without any key of use is a set, too: every token is then refused.
+type RemoteKeySet struct {
+	url      string // without a password, for messages
+	client   keyClient
+	maxStale time.Duration
+	tell     func(KeyEvent)
+	state    atomic.Pointer[remoteState]
+	asked    chan struct{} // somebody wants an id; it holds one
+	cancel   context.CancelFunc
+	done     chan struct{} // closed when run has ended
+
+	mu      sync.Mutex
+	waiters int
+	wanted  map[string]struct{}  // ids that the next fetch is for
+	unknown map[uint64]time.Time // by hash, ids that were not there, and until when that is remembered
+	seed    maphash.Seed
+}
+
+// remoteState is what is known between two changes. It does not change.
+type remoteState struct {
+	keys    keys
+	have    bool          // whether there are keys, though it may be none that is of use
+	failure error         // why there are no keys, or no newer ones
+	begun   time.Time     // when the fetch that had keys began
+	next    chan struct{} // closed when this is no longer what is known
+}
+
+var (
+	errRemoteClosed = errors.New("the key set is closed")
+	errRemoteStale  = errors.New("the keys were not replaced for too long")
+	errRemoteBusy   = errors.New("too many wait for the key set to be fetched")
+	errRemoteSlow   = errors.New("the key set was not fetched in time")
+)
+
+// NewRemoteKeySet returns the keys at a URL and begins to fetch them. It does not wait, so
+// that a service starts while its issuer cannot be reached; tokens wait instead. It returns
+// an error if the configuration makes no sense. The caller closes the key set.
+func NewRemoteKeySet(c RemoteConfig) (*RemoteKeySet, error) {
+	target, err := url.Parse(c.URL)
+	if err != nil || !isTrustworthy(target) {
+		// The error of url.Parse shows all of it, and it may be a secret in the wrong place.
+		return nil, errors.New("a key set is fetched from https:// and a host, or from this machine by http://")
+	}
+	switch {
+	case c.MaxStale > maxMaxStale:
+		return nil, fmt.Errorf("MaxStale of %v is longer than %v", c.MaxStale, maxMaxStale)
+	case c.MaxStale == 0:
+		c.MaxStale = defaultMaxStale
+	}
+	if c.OnEvent == nil {
+		c.OnEvent = logKeyEvent
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &RemoteKeySet{
+		url: target.Redacted(), client: newKeyClient(c.URL, c.Transport), maxStale: max(0, c.MaxStale), tell: c.OnEvent,
+		asked: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{}),
+		wanted: make(map[string]struct{}), unknown: make(map[uint64]time.Time), seed: maphash.MakeSeed(),
+	}
+	s.state.Store(&remoteState{next: make(chan struct{})})
+	go s.run(ctx)
+	return s, nil
+}
+
+// Close ends the fetching, and waits until it has. From then on all tokens are refused
+// ([KeysUnavailable]). It returns nil, also when called again.
+func (s *RemoteKeySet) Close() error {
+	s.cancel()
+	<-s.done
+	return nil
+}
+
+func (s *RemoteKeySet) key(ctx context.Context, id string, hasID bool) (*key, error) {
+	state := s.state.Load()
+	k, err := state.keys.key(ctx, id, hasID)
+	if err == nil {
+		return k, nil
+	}
+	return s.await(ctx, state, id, hasID)
+}
+
+// await returns a key that is not in state, if fetching brings it.
+func (s *RemoteKeySet) await(ctx context.Context, state *remoteState, id string, hasID bool) (*key, error) {
+	// A fetch that has begun may have an answer from before a new key was published.
+	arrived := time.Now()
+	var slow <-chan time.Time
+	for {
+		if state.failure != nil {
+			s.want(id, hasID, false)
+			return nil, state.failure
+		}
+		if state.have && (!hasID || slow != nil && !state.begun.Before(arrived) || s.isUnknown(id)) {
+			return nil, errNoKey
+		}
+		if slow == nil {
+			if !s.want(id, hasID, true) {
+				return nil, errRemoteBusy
+			}
+			defer s.leave()
+			timer := time.NewTimer(remoteWait)
+			defer timer.Stop()
+			slow = timer.C
+		}
+		select {
+		case <-state.next:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-slow:
+			return nil, errRemoteSlow
+		}
+		state = s.state.Load()
+		if k, err := state.keys.key(ctx, id, hasID); err == nil {
+			return k, nil
+		}
+	}
+}
+
+// want has the next fetch be for this id, if there is one. A caller that waits for it is
+// counted until it leaves. want reports false if there are too many ids or callers.
+func (s *RemoteKeySet) want(id string, hasID, waits bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.wanted[id]; hasID && !ok {
+		if len(s.wanted) == remoteUnknown {
+			return false
+		}
+		s.wanted[id] = struct{}{}
+	}
+	if waits {
+		if s.waiters == remoteWaiters {
+			return false
+		}
+		s.waiters++
+	}
+	select {
+	case s.asked <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+func (s *RemoteKeySet) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiters--
+}
+
+// isUnknown reports whether an id was not there a moment ago.
+func (s *RemoteKeySet) isUnknown(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	until, ok := s.unknown[maphash.String(s.seed, id)] // where two have one hash, a new one waits for seconds
+	return ok && time.Now().Before(until)
+}
+
+// remember keeps in mind which of the ids that were asked for are not among the keys, and
+// returns how many are not, and one of them.
+func (s *RemoteKeySet) remember(asked map[string]struct{}, among keys) (n int, one string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.unknown)+len(asked) > remoteUnknown {
+		clear(s.unknown) // they cost a request a second at most
+	}
+	until := time.Now().Add(remoteForget)
+	for id := range asked {
+		if _, err := among.key(context.Background(), id, true); err != nil {
+			s.unknown[maphash.String(s.seed, id)] = until
+			n, one = n+1, id
+		}
+	}
+	return n, one
+}
+
+// takeWanted returns the ids that a fetch that begins now is for.
+func (s *RemoteKeySet) takeWanted() map[string]struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.asked:
+	default:
+	}
+	ids := s.wanted
+	s.wanted = make(map[string]struct{})
+	return ids
+}
+
+func (s *RemoteKeySet) anyWanted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.wanted) > 0
+}
+
+// remoteFetching is what run keeps.
+type remoteFetching struct {
+	limiter *rate.Limiter
+	backoff *backoff.ExponentialBackOff
+	due     *time.Timer // the next fetch
+	dueAt   time.Time
+	notYet  time.Time // the issuer wants no request before
+
+	last    *fetched      // the last answer with keys, or nil
+	ignored []string      // what was said of keys that are left out
+	fresh   time.Time     // until when the keys are
+	turns   *time.Timer   // when they are no longer fresh, and then when they serve no more
+	stale   bool          // whether they are no longer fresh
+	asked   chan struct{} // nil while a fetch is under way, or has been asked for
+}
+
+// run fetches keys until ctx ends.
+func (s *RemoteKeySet) run(ctx context.Context) {
+	defer close(s.done)
+	defer s.client.close()
+	f := &remoteFetching{
+		limiter: rate.NewLimiter(rate.Every(remoteEvery), remoteBurst), backoff: backoff.NewExponentialBackOff(),
+		due: time.NewTimer(0), dueAt: time.Now(), turns: time.NewTimer(0),
+	}
+	defer f.due.Stop()
+	defer f.turns.Stop()
+	<-f.turns.C // it is set when there are keys
+	var answers chan *fetched
+	var wanted map[string]struct{}
+	for {
+		select {
+		case <-ctx.Done():
+			s.publish(&remoteState{failure: errRemoteClosed})
+			if answers != nil {
+				<-answers
+			}
+			return
+		case <-f.asked:
+			if s.anyWanted() {
+				f.asked = nil
+				f.sooner(time.Now().Add(f.limiter.Reserve().Delay()))
+			}
+		case <-f.due.C:
+			f.asked = nil
+			wanted = s.takeWanted()
+			answers = make(chan *fetched, 1)
+			go func(answers chan<- *fetched, last *fetched) { answers <- s.client.fetch(ctx, last) }(answers, f.last)
+		case answer := <-answers:
+			answers = nil
+			f.asked = s.asked
+			if ctx.Err() == nil {
+				s.settle(f, answer, wanted)
+			}
+		case <-f.turns.C:
+			s.turn(f)
+		}
+	}
+}
+
+// sooner has the next fetch happen at this time, unless it is earlier already.
+func (f *remoteFetching) sooner(at time.Time) {
+	if at.Before(f.notYet) {
+		at = f.notYet
+	}
+	if at.Before(f.dueAt) {
+		f.schedule(at)
+	}
+}
+
+func (f *remoteFetching) schedule(at time.Time) {
+	f.dueAt = at
+	f.due.Reset(time.Until(at))
+}
+
+// publish has this be what is known.
+func (s *RemoteKeySet) publish(state *remoteState) {
+	state.next = make(chan struct{})
+	close(s.state.Swap(state).next)
+}
+
+// settle makes what an answer says known.
+func (s *RemoteKeySet) settle(f *remoteFetching, answer *fetched, wanted map[string]struct{}) {
+	old := s.state.Load()
+	now := time.Now()
+	var ignored []string
+	var found keys
+	if answer.err == nil && !answer.notModified {
+		found, ignored, answer.err = parseKeySet(answer.text)
+	}
+	if answer.err != nil {
+		f.notYet = now.Add(answer.retryAfter)
+		f.schedule(now.Add(max(f.backoff.NextBackOff(), answer.retryAfter)))
+		failure := fmt.Errorf("fetch key set: %w", answer.err)
+		s.publish(&remoteState{keys: old.keys, have: old.have, failure: failure, begun: old.begun})
+		s.event(KeyEvent{Kind: FetchFailed, Err: answer.err})
+		return
+	}
+	changed := !answer.notModified
+	if answer.notModified {
+		answer.text, answer.keys = f.last.text, f.last.keys
+		ignored = f.ignored
+	} else {
+		answer.keys = found
+		if f.last != nil {
+			answer.keys = found.adopt(f.last.keys)
+			changed = !slices.Equal(answer.keys.list, f.last.keys.list)
+		}
+	}
+	fresh := min(max(answer.fresh, remoteMinFresh), remoteMaxFresh)
+	f.last = answer
+	f.backoff.Reset()
+	f.stale = false
+	f.notYet = time.Time{}
+	f.turns.Reset(fresh)
+	// Not all services at once, and well before.
+	f.schedule(now.Add(fresh*3/4 + rand.N(fresh/8)))
+	n, one := s.remember(wanted, answer.keys)
+	s.publish(&remoteState{keys: answer.keys, have: true, begun: answer.begun})
+
+	s.event(KeyEvent{Kind: KeysFetched, Count: len(answer.keys.list), Changed: changed})
+	for _, message := range newIn(ignored, f.ignored) {
+		s.event(KeyEvent{Kind: KeyIgnored, Message: message})
+	}
+	f.ignored = ignored
+	if n > 0 {
+		s.event(KeyEvent{Kind: UnknownKeyID, KeyID: one, Count: n})
+	}
+}
+
+// turn says that keys are no longer fresh, or have them serve no more.
+func (s *RemoteKeySet) turn(f *remoteFetching) {
+	failure := s.state.Load().failure
+	if failure == nil {
+		failure = errRemoteStale // a fetch is under way, and has not failed yet
+	}
+	if !f.stale && s.maxStale > 0 {
+		f.stale = true
+		f.turns.Reset(s.maxStale)
+		s.event(KeyEvent{Kind: ServingStale, Err: failure})
+		return
+	}
+	s.publish(&remoteState{failure: failure})
+	s.event(KeyEvent{Kind: KeysDropped, Err: failure})
+}
+
+func (s *RemoteKeySet) event(e KeyEvent) {
+	e.URL = s.url
+	s.tell(e)
+}

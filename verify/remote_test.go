@@ -1,0 +1,677 @@
+package verify_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/ingressauth/ingressauth/verify"
+	"github.com/ingressauth/ingressauth/verify/verifytest"
+)
+
+// inProcess answers requests with a handler, so that fake time passes while it does.
+type inProcess struct{ http.Handler }
+
+func (h inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.ServeHTTP(w, r)
+	}()
+	select {
+	case <-done:
+		return w.Result(), nil
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+}
+
+// keyEvents keeps what happened.
+type keyEvents struct {
+	mu   sync.Mutex
+	list []verify.KeyEvent
+}
+
+func (e *keyEvents) tell(event verify.KeyEvent) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.list = append(e.list, event)
+}
+
+// take returns the events since the last time, in words.
+func (e *keyEvents) take() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var words []string
+	for _, event := range e.list {
+		words = append(words, event.String())
+	}
+	e.list = nil
+	return words
+}
+
+func (e *keyEvents) want(t *testing.T, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, e.take()); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+// remoteWorld is a verifier with the keys of a server, in a bubble of fake time.
+type remoteWorld struct {
+	*verifytest.KeyServer
+	events   keyEvents
+	set      *verify.RemoteKeySet
+	verifier *verify.Verifier
+}
+
+func newRemoteWorld(t *testing.T, c verify.RemoteConfig, signers ...*signer) *remoteWorld {
+	t.Helper()
+	w := &remoteWorld{KeyServer: new(verifytest.KeyServer)}
+	w.Publish(signers...)
+	c.URL = "https://issuer.example/jwks.json"
+	if c.Transport == nil {
+		c.Transport = inProcess{w.KeyServer}
+	}
+	c.OnEvent = w.events.tell
+	w.set, w.verifier = newRemoteVerifier(t, c)
+	return w
+}
+
+// newRemoteVerifier returns a verifier with the keys that c says, which are closed at the
+// end of the test.
+func newRemoteVerifier(t testing.TB, c verify.RemoteConfig) (*verify.RemoteKeySet, *verify.Verifier) {
+	t.Helper()
+	set, err := verify.NewRemoteKeySet(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { set.Close() })
+	return set, newVerifier(t, config(verify.Issuer{Issuer: issuer, Audiences: []string{audience}, Keys: set}))
+}
+
+// wantTook verifies a token as wantRefused does, and checks how long that took.
+func (w *remoteWorld) wantTook(t *testing.T, token string, want verify.Reason, took time.Duration) {
+	t.Helper()
+	begun := time.Now()
+	wantRefused(t, w.verifier, token, want)
+	if d := time.Since(begun); d != took {
+		t.Errorf("it took %v, want %v", d, took)
+	}
+}
+
+func (w *remoteWorld) wantFetches(t *testing.T, n int) {
+	t.Helper()
+	synctest.Wait()
+	if got := w.Fetches(); got != n {
+		t.Errorf("%d fetches, want %d", got, n)
+	}
+}
+
+func newSigner(id string) *signer { return verifytest.NewSigner(verify.EdDSA, id) }
+
+// TestRemoteRefresh has keys fetched before they are asked for, and again before they are
+// no longer fresh, within bounds.
+func TestRemoteRefresh(t *testing.T) {
+	a, b := newSigner("a"), newSigner("b")
+	for _, tt := range []struct {
+		maxAge, fresh time.Duration
+	}{
+		{0, 5 * time.Minute},
+		{time.Second, time.Minute},
+		{5 * time.Minute, 5 * time.Minute},
+		{20 * time.Minute, 20 * time.Minute},
+		{24 * time.Hour, time.Hour},
+	} {
+		t.Run(tt.maxAge.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newRemoteWorld(t, verify.RemoteConfig{}, a)
+				w.SetMaxAge(tt.maxAge)
+				w.wantFetches(t, 1) // nobody has asked
+				w.wantTook(t, a.Token(plain()), "", 0)
+				w.events.want(t, "a key set of 1 keys was fetched")
+				w.wantFetches(t, 1)
+				time.Sleep(tt.fresh * 3 / 4)
+				w.wantFetches(t, 1)
+				w.Publish(b)
+				time.Sleep(tt.fresh / 8)
+				w.wantFetches(t, 2)
+				w.events.want(t, "a key set of 1 keys was fetched")
+				w.wantTook(t, b.Token(plain()), "", 0)
+				w.wantFetches(t, 2)
+				w.wantTook(t, a.Token(plain()), verify.WrongKey, 0) // gone; it is looked for
+				w.wantFetches(t, 3)
+			})
+		})
+	}
+}
+
+// TestRemoteFreshness has headers say for how long keys are fresh.
+func TestRemoteFreshness(t *testing.T) {
+	a := newSigner("a")
+	start := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // of the bubble
+	at := func(d time.Duration) string { return start.Add(d).Format(http.TimeFormat) }
+	for _, tt := range []struct {
+		header http.Header
+		fresh  time.Duration
+	}{
+		{http.Header{}, 5 * time.Minute},
+		{http.Header{"Cache-Control": {"public, max-age=1200"}}, 20 * time.Minute},
+		{http.Header{"Cache-Control": {"public", "MAX-AGE=1200"}}, 20 * time.Minute},
+		{http.Header{"Cache-Control": {`max-age="1200"`}}, 20 * time.Minute},
+		{http.Header{"Cache-Control": {"max-age=1200"}, "Age": {"600"}}, 10 * time.Minute},
+		{http.Header{"Cache-Control": {"max-age=1200"}, "Age": {"6000"}}, time.Minute},
+		{http.Header{"Cache-Control": {"max-age=1200"}, "Expires": {at(time.Hour)}}, 20 * time.Minute},
+		{http.Header{"Cache-Control": {"s-maxage=1200"}}, 5 * time.Minute},
+		{http.Header{"Cache-Control": {"no-cache, max-age=1200"}}, time.Minute},
+		{http.Header{"Cache-Control": {"no-store"}}, time.Minute},
+		{http.Header{"Cache-Control": {"max-age=x"}}, time.Minute},
+		{http.Header{"Cache-Control": {"max-age=-1"}}, time.Minute},
+		{http.Header{"Cache-Control": {"max-age=99999999999999999999"}}, time.Hour},
+		{http.Header{"Expires": {at(20 * time.Minute)}}, 20 * time.Minute},
+		{http.Header{"Expires": {at(20 * time.Minute)}, "Date": {at(10 * time.Minute)}}, 10 * time.Minute},
+		{http.Header{"Expires": {"0"}}, time.Minute},
+		{http.Header{"Expires": {at(-time.Hour)}}, time.Minute},
+	} {
+		t.Run(fmt.Sprint(tt.header), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := new(verifytest.KeyServer)
+				server.Publish(a)
+				w := newRemoteWorld(t, verify.RemoteConfig{Transport: inProcess{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					for name, values := range tt.header {
+						w.Header()[name] = values
+					}
+					server.ServeHTTP(w, r)
+				})}})
+				w.KeyServer = server
+				time.Sleep(tt.fresh * 3 / 4)
+				w.wantFetches(t, 1)
+				time.Sleep(tt.fresh / 8)
+				w.wantFetches(t, 2)
+				w.events.want(t, "a key set of 1 keys was fetched", "the key set of 1 keys is what it was") // by ETag
+				w.wantTook(t, a.Token(plain()), "", 0)
+			})
+		})
+	}
+}
+
+// TestRemoteUnknownID has tokens with unknown ids wait for one fetch, and then for others
+// more rarely.
+func TestRemoteUnknownID(t *testing.T) {
+	a, b, c := newSigner("a"), newSigner("b"), newSigner("c")
+	synctest.Test(t, func(t *testing.T) {
+		w := newRemoteWorld(t, verify.RemoteConfig{}, a)
+		w.wantFetches(t, 1)
+		w.events.take()
+		time.Sleep(time.Second)
+
+		// One fetch for all that come meanwhile.
+		w.Publish(a, b)
+		w.Stall()
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() { w.wantTook(t, b.Token(plain()), "", time.Second) })
+		}
+		w.wantFetches(t, 2)
+		time.Sleep(time.Second)
+		w.Resume()
+		all.Wait()
+		w.wantFetches(t, 2)
+		w.events.want(t, "a key set of 2 keys was fetched")
+
+		// An id that is not there is asked for again after five seconds.
+		time.Sleep(time.Second)
+		w.wantTook(t, c.Token(plain()), verify.WrongKey, 0)
+		w.wantFetches(t, 3)
+		w.events.want(t, "the key set of 2 keys is what it was", `1 ids of keys are not in the key set, among them "c"`)
+		w.wantTook(t, c.Token(plain()), verify.WrongKey, 0)
+		time.Sleep(4999 * time.Millisecond)
+		w.wantTook(t, c.Token(plain()), verify.WrongKey, 0)
+		w.wantFetches(t, 3)
+		time.Sleep(time.Millisecond)
+		w.Publish(b, c)
+		w.wantTook(t, c.Token(plain()), "", 0)
+		w.wantFetches(t, 4)
+		w.events.want(t, "a key set of 2 keys was fetched")
+
+		// Five times at once, and then once a second.
+		time.Sleep(time.Minute)
+		for n := range 5 {
+			w.wantTook(t, newSigner(fmt.Sprint("x", n)).Token(plain()), verify.WrongKey, 0)
+		}
+		w.wantFetches(t, 9)
+		w.wantTook(t, newSigner("y").Token(plain()), verify.WrongKey, time.Second)
+		w.wantFetches(t, 10)
+		// What waits is served by the fetch that is to come.
+		next := newSigner("z")
+		w.Publish(c, next)
+		w.wantTook(t, next.Token(plain()), "", time.Second)
+		w.wantFetches(t, 11)
+
+		// A fetch that began before a token came says nothing of it.
+		time.Sleep(time.Minute)
+		w.Stall()
+		all.Go(func() { w.wantTook(t, newSigner("early").Token(plain()), verify.WrongKey, time.Second) })
+		w.wantFetches(t, 12)
+		time.Sleep(500 * time.Millisecond)
+		all.Go(func() { w.wantTook(t, newSigner("late").Token(plain()), verify.WrongKey, 500*time.Millisecond) })
+		synctest.Wait()
+		time.Sleep(500 * time.Millisecond)
+		w.Resume()
+		all.Wait()
+		w.wantFetches(t, 13)
+
+		// A token without an id wants no fetch.
+		w.wantTook(t, c.Sign(`{"alg":"EdDSA"}`, plain().JSON()), verify.WrongKey, 0)
+		w.wantFetches(t, 13)
+	})
+}
+
+// TestRemoteFlood has 10,000 made-up ids a second come while keys rotate. The ids of new
+// keys may be among them before those keys are there.
+func TestRemoteFlood(t *testing.T) {
+	const (
+		seconds = 30
+		rate    = 10_000
+		every   = 7 // seconds between rotations
+	)
+	steady := newSigner("steady")
+	token := steady.Token(plain())
+	payload, signature := b64([]byte(plain().JSON())), b64(make([]byte, 64))
+	for _, tt := range []struct {
+		name    string
+		guessed bool
+		worst   time.Duration
+	}{{"made up", false, 2 * time.Second}, {"guessed", true, 7 * time.Second}} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newRemoteWorld(t, verify.RemoteConfig{}, steady)
+				w.wantFetches(t, 1)
+				var all sync.WaitGroup
+				var refused, worst, wrong atomic.Int64
+				// Whoever has a token of a new key tries until it is accepted.
+				rotate := func(id string) {
+					s := newSigner(id)
+					w.Publish(steady, s)
+					begun, token := time.Now(), s.Token(plain())
+					for {
+						_, err := w.verifier.Verify(t.Context(), token)
+						if err == nil {
+							break
+						}
+						refused.Add(1)
+						if refusal, _ := errors.AsType[*verify.Refusal](err); refusal.Reason != verify.KeysUnavailable && !tt.guessed {
+							wrong.Add(1)
+						}
+						time.Sleep(10 * time.Millisecond)
+					}
+					worst.Store(max(worst.Load(), int64(time.Since(begun))))
+				}
+				for n := range seconds * rate {
+					round := n / (every * rate)
+					id := fmt.Sprint("made-up-", n)
+					switch {
+					case n%(every*rate) == every*rate*(round+1)/7: // at another time each
+						all.Go(func() { rotate(fmt.Sprint("rotated-", round)) })
+					case n%100 == 0:
+						if _, err := w.verifier.Verify(t.Context(), token); err != nil {
+							wrong.Add(1)
+						}
+					case n%100 == 1 && tt.guessed:
+						id = fmt.Sprint("rotated-", round)
+					}
+					all.Go(func() {
+						header := b64(fmt.Appendf(nil, `{"alg":"EdDSA","kid":%q}`, id))
+						if _, err := w.verifier.Verify(t.Context(), header+"."+payload+"."+signature); err == nil {
+							wrong.Add(1)
+						}
+					})
+					time.Sleep(time.Second / rate)
+				}
+				all.Wait()
+				took := time.Duration(worst.Load())
+				t.Logf("%d ids in %d s cost %d fetches; a rotation took %v at most, and %d refusals", seconds*rate, seconds, w.Fetches(), took, refused.Load())
+				if wrong.Load() > 0 {
+					t.Errorf("%d wrong answers", wrong.Load())
+				}
+				if n := w.Fetches(); n > seconds+7 {
+					t.Errorf("%d fetches in %d s", n, seconds)
+				}
+				if took > tt.worst || took == 0 {
+					t.Errorf("a rotation took %v, want %v at most", took, tt.worst)
+				}
+			})
+		})
+	}
+}
+
+// TestRemoteFailure has an issuer fail: keys serve on for a while, and come back.
+func TestRemoteFailure(t *testing.T) {
+	a, b := newSigner("a"), newSigner("b")
+	for _, tt := range []struct{ maxStale, serves time.Duration }{{0, time.Hour}, {-1, 0}, {10 * time.Minute, 10 * time.Minute}} {
+		t.Run(tt.maxStale.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newRemoteWorld(t, verify.RemoteConfig{MaxStale: tt.maxStale}, a)
+				w.wantFetches(t, 1)
+				begun := time.Now()
+				w.Fail(http.StatusInternalServerError)
+				w.events.take()
+				const failed = "the key set could not be fetched: the server answered with status 500"
+				const fresh = 5 * time.Minute
+				stale := 0
+				for time.Since(begun) < fresh+tt.serves {
+					w.wantTook(t, a.Token(plain()), "", 0)
+					time.Sleep(10 * time.Second)
+					for _, e := range w.events.take() {
+						switch {
+						case e == "the key set is no longer fresh, and serves on: fetch key set: the server answered with status 500" && time.Since(begun) >= fresh:
+							stale++
+						case e == failed || strings.HasPrefix(e, "the key set is too old") && time.Since(begun) >= fresh+tt.serves:
+						default:
+							t.Errorf("after %v: %s", time.Since(begun), e)
+						}
+					}
+				}
+				if want := min(1, int(tt.serves)); stale != want {
+					t.Errorf("said %d times that keys are stale, want %d", stale, want)
+				}
+				if n := w.Fetches(); n > 15+int(tt.serves/(30*time.Second)) {
+					t.Errorf("%d fetches in %v", n, time.Since(begun))
+				}
+				synctest.Wait()
+				refusal := wantRefused(t, w.verifier, a.Token(plain()), verify.KeysUnavailable)
+				if !strings.Contains(refusal.Error(), "status 500") {
+					t.Errorf("it does not say why: %v", refusal)
+				}
+				w.wantTook(t, b.Token(plain()), verify.KeysUnavailable, 0)
+				// Tokens that are refused have it tried again, rather than what is due.
+				w.Fail(0)
+				time.Sleep(2 * time.Second)
+				w.wantTook(t, a.Token(plain()), "", 0)
+				w.wantTook(t, b.Token(plain()), verify.WrongKey, 0)
+			})
+		})
+	}
+}
+
+// TestRemoteFailsFromTheStart has a service start without its issuer.
+func TestRemoteFailsFromTheStart(t *testing.T) {
+	a, b := newSigner("a"), newSigner("b")
+	synctest.Test(t, func(t *testing.T) {
+		w := newRemoteWorld(t, verify.RemoteConfig{}, a)
+		w.Fail(http.StatusBadGateway)
+		w.wantTook(t, a.Token(plain()), verify.KeysUnavailable, 0)
+		w.events.want(t, "the key set could not be fetched: the server answered with status 502")
+		w.Fail(0)
+		time.Sleep(time.Second)
+		w.wantTook(t, a.Token(plain()), "", 0)
+	})
+	// One that does not answer is waited for as long as a fetch takes, or the context lives.
+	synctest.Test(t, func(t *testing.T) {
+		s := new(verifytest.KeyServer)
+		s.Stall()
+		w := newRemoteWorld(t, verify.RemoteConfig{Transport: inProcess{s}})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := w.verifier.Verify(ctx, a.Token(plain()))
+		checkRefusal(t, nil, err, a.Token(plain()), verify.KeysUnavailable)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		w.wantTook(t, a.Token(plain()), verify.KeysUnavailable, 9*time.Second)
+		w.events.want(t, "the key set could not be fetched: no whole answer within 10s")
+		s.Publish(a)
+		s.Resume()
+		time.Sleep(2 * time.Second)
+		w.wantTook(t, a.Token(plain()), "", 0)
+		// While fetching fails, known keys serve, and unknown ones are not said to be wrong.
+		s.Fail(http.StatusNotFound)
+		w.wantTook(t, b.Token(plain()), verify.KeysUnavailable, 0)
+		w.wantTook(t, a.Token(plain()), "", 0)
+	})
+}
+
+// TestRemoteRetryAfter has an issuer ask for fewer requests.
+func TestRemoteRetryAfter(t *testing.T) {
+	for _, tt := range []struct {
+		field string
+		rests time.Duration
+	}{{"30", 30 * time.Second}, {"86400", time.Minute}, {"Sat, 01 Jan 2000 00:00:40 GMT", 40 * time.Second}, {"x", 0}, {"-5", 0}} {
+		synctest.Test(t, func(t *testing.T) {
+			var requests atomic.Int32
+			w := newRemoteWorld(t, verify.RemoteConfig{Transport: inProcess{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				requests.Add(1)
+				w.Header().Set("Retry-After", tt.field)
+				w.WriteHeader(http.StatusServiceUnavailable)
+			})}})
+			wantRequests := func(many bool) {
+				t.Helper()
+				synctest.Wait()
+				if n := requests.Load(); n > 1 != many {
+					t.Errorf("Retry-After: %s: %d requests after %v", tt.field, n, tt.rests)
+				}
+			}
+			for begun := time.Now(); time.Since(begun) < tt.rests; time.Sleep(time.Second) {
+				wantRefused(t, w.verifier, newSigner("a").Token(plain()), verify.KeysUnavailable)
+				wantRequests(false)
+			}
+			time.Sleep(2 * time.Second)
+			wantRequests(true)
+		})
+	}
+}
+
+// TestRemoteWaiters has more callers wait than may.
+func TestRemoteWaiters(t *testing.T) {
+	a := newSigner("a")
+	synctest.Test(t, func(t *testing.T) {
+		w := newRemoteWorld(t, verify.RemoteConfig{}, a)
+		synctest.Wait()
+		w.Stall()
+		token := newSigner("b").Token(plain())
+		var all sync.WaitGroup
+		for range 1024 {
+			all.Go(func() { w.wantTook(t, token, verify.KeysUnavailable, 10*time.Second) })
+		}
+		synctest.Wait()
+		w.wantTook(t, token, verify.KeysUnavailable, 0)
+		w.wantTook(t, a.Token(plain()), "", 0)
+		all.Wait()
+		w.Resume()
+		time.Sleep(2 * time.Second)
+		w.wantTook(t, token, verify.WrongKey, 0) // there is room again
+	})
+}
+
+// TestRemoteClose has a key set closed, also while somebody waits.
+func TestRemoteClose(t *testing.T) {
+	a := newSigner("a")
+	synctest.Test(t, func(t *testing.T) {
+		w := newRemoteWorld(t, verify.RemoteConfig{}, a)
+		w.wantTook(t, a.Token(plain()), "", 0)
+		w.Stall()
+		var all sync.WaitGroup
+		all.Go(func() { w.wantTook(t, newSigner("b").Token(plain()), verify.KeysUnavailable, time.Second) })
+		time.Sleep(time.Second)
+		for range 2 {
+			if err := w.set.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		all.Wait()
+		refusal := wantRefused(t, w.verifier, a.Token(plain()), verify.KeysUnavailable)
+		if !strings.Contains(refusal.Error(), "closed") {
+			t.Error(refusal)
+		}
+		n := w.Fetches()
+		time.Sleep(24 * time.Hour)
+		w.wantFetches(t, n)
+	})
+}
+
+// TestRemoteIgnoredKeys has keys left out, and said so once for each set of them.
+func TestRemoteIgnoredKeys(t *testing.T) {
+	a := newSigner("a")
+	set := func(changes ...claims) []byte {
+		keys := []claims{a.JWK()}
+		for i, c := range changes {
+			keys = append(keys, newSigner(fmt.Sprint("odd-", i)).JWK(c))
+		}
+		return jwks(keys...)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var text atomic.Value
+		text.Store(set(claims{"use": "enc"}))
+		w := newRemoteWorld(t, verify.RemoteConfig{Transport: inProcess{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Write(text.Load().([]byte))
+		})}})
+		synctest.Wait()
+		w.events.want(t, "a key set of 1 keys was fetched", `the key with "kid" "odd-0" is ignored: its "use" is not "sig"`)
+		time.Sleep(5 * time.Minute)
+		w.events.want(t, "the key set of 1 keys is what it was")
+		text.Store(set(claims{"use": "enc"}, claims{"kty": "odd"}))
+		time.Sleep(5 * time.Minute)
+		w.events.want(t, "the key set of 1 keys is what it was", `the key with "kid" "odd-1" is ignored: it is neither of P-256, nor of Ed25519, nor of RSA`)
+		text.Store(jwks())
+		time.Sleep(5 * time.Minute)
+		w.events.want(t, "the key set has no key that is of use: every token is refused")
+		w.wantTook(t, a.Token(plain()), verify.WrongKey, 0)
+		text.Store(set())
+		time.Sleep(5 * time.Minute)
+		w.wantTook(t, a.Token(plain()), "", 0)
+	})
+}
+
+// TestRemoteAnswers has real servers answer in ways that are no key set.
+func TestRemoteAnswers(t *testing.T) {
+	a := newSigner("a")
+	good := jwks(a.JWK())
+	write := func(b ...[]byte) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			for _, b := range b {
+				w.Write(b)
+			}
+		}
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/good", write(good))
+	mux.Handle("/1", http.RedirectHandler("/good", http.StatusFound))
+	mux.Handle("/2", http.RedirectHandler("/1", http.StatusMovedPermanently))
+	mux.Handle("/3", http.RedirectHandler("/2", http.StatusTemporaryRedirect))
+	mux.Handle("/4", http.RedirectHandler("/3", http.StatusFound))
+	mux.Handle("/away", http.RedirectHandler("http://192.0.2.1/SECRET", http.StatusFound))
+	mux.Handle("/file", http.RedirectHandler("file:///etc/passwd", http.StatusFound))
+	mux.HandleFunc("/html", write([]byte("<html>SECRET</html>")))
+	mux.HandleFunc("/long", write(good, []byte(strings.Repeat(" ", 1<<20))))
+	mux.HandleFunc("/endless", func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			w.Write(make([]byte, 1<<20))
+		}
+	})
+	mux.HandleFunc("/header", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Long", strings.Repeat("x", 100<<10))
+		w.Write(good)
+	})
+	mux.HandleFunc("/cut", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", fmt.Sprint(len(good)+1))
+		w.Write(good)
+	})
+	mux.HandleFunc("/unasked", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNotModified) })
+	mux.HandleFunc("/private", write(jwks(a.JWK(claims{"d": "AA"}))))
+	var many []claims
+	for n := range 257 {
+		many = append(many, a.JWK(claims{"kid": fmt.Sprint(n)}))
+	}
+	mux.HandleFunc("/many", write(jwks(many...)))
+	plainServer, tlsServer := httptest.NewServer(mux), httptest.NewUnstartedServer(mux)
+	defer plainServer.Close()
+	tlsServer.Config.ErrorLog = log.New(io.Discard, "", 0) // of who does not know its certificate
+	tlsServer.StartTLS()
+	defer tlsServer.Close()
+	mux.Handle("/down", http.RedirectHandler(plainServer.URL+"/good", http.StatusFound))
+	mux.Handle("/up", http.RedirectHandler(tlsServer.URL+"/good", http.StatusFound))
+	refuses := httptest.NewServer(nil)
+	refuses.Close()
+
+	known := tlsServer.Client().Transport
+	for _, tt := range []struct {
+		name, url string
+		transport http.RoundTripper
+		says      string // "": it is good
+	}{
+		{"good", plainServer.URL + "/good", nil, ""},
+		{"by TLS", tlsServer.URL + "/good", known, ""},
+		{"by the name of this machine", strings.Replace(plainServer.URL, "127.0.0.1", "localhost", 1) + "/good", nil, ""},
+		{"with a password", strings.Replace(plainServer.URL, "://", "://user:SECRET@", 1) + "/good", nil, ""},
+		{"redirected three times", plainServer.URL + "/3", nil, ""},
+		{"redirected four times", plainServer.URL + "/4", nil, "more than 3 redirects"},
+		{"redirected to TLS", plainServer.URL + "/up", known, ""},
+		{"redirected from TLS", tlsServer.URL + "/down", known, "not https"},
+		{"redirected away", plainServer.URL + "/away", nil, "not https"},
+		{"redirected to a file", plainServer.URL + "/file", nil, "not https"},
+		{"an unknown certificate", tlsServer.URL + "/good", nil, "certificate"},
+		{"another host's certificate", strings.Replace(tlsServer.URL, "127.0.0.1", "localhost", 1) + "/good", known, "for other hosts"},
+		{"HTML", plainServer.URL + "/html", nil, "not strict JSON"},
+		{"too long", plainServer.URL + "/long", nil, "longer than 1048576 bytes"},
+		{"without end", plainServer.URL + "/endless", nil, "longer than 1048576 bytes"},
+		{"a long header", plainServer.URL + "/header", nil, "header"},
+		{"cut short", plainServer.URL + "/cut", nil, "unexpected EOF"},
+		{"not modified, though nobody asked that", plainServer.URL + "/unasked", nil, "status 304"},
+		{"not found", plainServer.URL + "/nothing", nil, "status 404"},
+		{"a private key", plainServer.URL + "/private", nil, "it is private"},
+		{"too many keys", plainServer.URL + "/many", nil, "more than 256 keys"},
+		{"nobody there", refuses.URL, nil, "refused"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			events := new(keyEvents)
+			_, v := newRemoteVerifier(t, verify.RemoteConfig{URL: tt.url, Transport: tt.transport, OnEvent: events.tell})
+			if tt.says == "" {
+				wantRefused(t, v, a.Token(plain()), "")
+				return
+			}
+			refusal := wantRefused(t, v, a.Token(plain()), verify.KeysUnavailable)
+			for _, s := range append(events.take(), refusal.Error()) {
+				if !strings.Contains(s, tt.says) || strings.Contains(s, "SECRET") {
+					t.Errorf("%q, want %q", s, tt.says)
+				}
+			}
+		})
+	}
+	known.(*http.Transport).CloseIdleConnections()
+}
+
+// TestRemoteConfig has configurations that make no sense.
+func TestRemoteConfig(t *testing.T) {
+	for _, c := range []verify.RemoteConfig{
+		{},
+		{URL: "jwks.json"},
+		{URL: "https://"},
+		{URL: "https:///SECRET"},
+		{URL: "http://issuer.example/jwks.json"},
+		{URL: "http://SECRET@192.0.2.1/jwks.json"},
+		{URL: "http://localhost.example/jwks.json"},
+		{URL: "file:///SECRET"},
+		{URL: "https://SECRET\n"},
+		{URL: "https://issuer.example", MaxStale: 25 * time.Hour},
+	} {
+		set, err := verify.NewRemoteKeySet(c)
+		if err == nil {
+			set.Close()
+			t.Errorf("%+v: no error", c)
+		} else if strings.Contains(err.Error(), "SECRET") {
+			t.Error(err)
+		}
+	}
+}
