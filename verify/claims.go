@@ -172,6 +172,20 @@ func (i *Issuer) checkTimes(p *Principal, notBefore, now time.Time) Reason {
 	return ""
 }
 
+// goodFrom returns since when checkTimes finds nothing wrong with p, until it ends.
+func (i *Issuer) goodFrom(p *Principal, notBefore time.Time) time.Time {
+	from := notBefore
+	switch {
+	case p.IssuedAt.IsZero():
+		if t := p.ExpiresAt.Add(-i.MaxLife); t.After(from) {
+			from = t
+		}
+	case p.IssuedAt.After(from):
+		from = p.IssuedAt
+	}
+	return from.Add(-i.Leeway)
+}
+
 // date reads a NumericDate (RFC 7519, section 2): seconds since the Unix epoch, as
 // digits that may have a fraction, up to the year 9999. It reports false for anything
 // else: no issuer writes a sign or an exponent there.

@@ -10,8 +10,12 @@ func VerifyJWS(text string, set KeySet) (payload string, err error) {
 		return "", &Refusal{Reason: Malformed}
 	}
 	i := Issuer{Algorithms: []Algorithm{ES256, EdDSA, RS256}, Keys: set}
-	if refusal := i.checkSignature(context.Background(), &j); refusal != nil {
+	k, refusal := i.keyOf(context.Background(), &j.header)
+	if refusal != nil {
 		return "", refusal
+	}
+	if !k.verifies(j.signed, j.signature) {
+		return "", &Refusal{Reason: WrongSignature}
 	}
 	return j.payload, nil
 }

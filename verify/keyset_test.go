@@ -211,6 +211,7 @@ type keyFile struct {
 	t    *testing.T
 	path string
 	log  logBuffer
+	set  verify.KeySet
 	v    *verify.Verifier
 }
 
@@ -218,12 +219,12 @@ func newKeyFile(t *testing.T, jwks []byte) *keyFile {
 	t.Helper()
 	f := &keyFile{t: t, path: filepath.Join(t.TempDir(), "jwks.json")}
 	f.write(jwks)
-	set, err := verify.NewFileKeySet(f.path, f.log.logger())
-	if err != nil {
+	var err error
+	if f.set, err = verify.NewFileKeySet(f.path, f.log.logger()); err != nil {
 		t.Fatal(err)
 	}
 	i := plainIssuer(t)
-	i.Keys = set
+	i.Keys = f.set
 	f.v = newVerifier(t, config(i))
 	return f
 }

@@ -77,10 +77,17 @@ type remoteWorld struct {
 	verifier *verify.Verifier
 }
 
+// newRemoteWorld returns one of a server that publishes the keys of these signers.
 func newRemoteWorld(t *testing.T, c verify.RemoteConfig, signers ...*signer) *remoteWorld {
 	t.Helper()
-	w := &remoteWorld{KeyServer: new(verifytest.KeyServer)}
-	w.Publish(signers...)
+	s := new(verifytest.KeyServer)
+	s.Publish(signers...)
+	return newRemoteWorldOf(t, c, s)
+}
+
+func newRemoteWorldOf(t *testing.T, c verify.RemoteConfig, s *verifytest.KeyServer) *remoteWorld {
+	t.Helper()
+	w := &remoteWorld{KeyServer: s}
 	c.URL = "https://issuer.example/jwks.json"
 	if c.Transport == nil {
 		c.Transport = inProcess{w.KeyServer}
@@ -137,8 +144,10 @@ func TestRemoteRefresh(t *testing.T) {
 	} {
 		t.Run(tt.maxAge.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newRemoteWorld(t, verify.RemoteConfig{}, a)
-				w.SetMaxAge(tt.maxAge)
+				server := new(verifytest.KeyServer)
+				server.Publish(a)
+				server.SetMaxAge(tt.maxAge)
+				w := newRemoteWorldOf(t, verify.RemoteConfig{}, server)
 				w.wantFetches(t, 1) // nobody has asked
 				w.wantTook(t, a.Token(plain()), "", 0)
 				w.events.want(t, "a key set of 1 keys was fetched")
@@ -189,13 +198,12 @@ func TestRemoteFreshness(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := new(verifytest.KeyServer)
 				server.Publish(a)
-				w := newRemoteWorld(t, verify.RemoteConfig{Transport: inProcess{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w := newRemoteWorldOf(t, verify.RemoteConfig{Transport: inProcess{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					for name, values := range tt.header {
 						w.Header()[name] = values
 					}
 					server.ServeHTTP(w, r)
-				})}})
-				w.KeyServer = server
+				})}}, server)
 				time.Sleep(tt.fresh * 3 / 4)
 				w.wantFetches(t, 1)
 				time.Sleep(tt.fresh / 8)
@@ -410,8 +418,10 @@ func TestRemoteFailure(t *testing.T) {
 func TestRemoteFailsFromTheStart(t *testing.T) {
 	a, b := newSigner("a"), newSigner("b")
 	synctest.Test(t, func(t *testing.T) {
-		w := newRemoteWorld(t, verify.RemoteConfig{}, a)
-		w.Fail(http.StatusBadGateway)
+		s := new(verifytest.KeyServer)
+		s.Publish(a)
+		s.Fail(http.StatusBadGateway)
+		w := newRemoteWorldOf(t, verify.RemoteConfig{}, s)
 		w.wantTook(t, a.Token(plain()), verify.KeysUnavailable, 0)
 		w.events.want(t, "the key set could not be fetched: the server answered with status 502")
 		w.Fail(0)
@@ -422,7 +432,7 @@ func TestRemoteFailsFromTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := new(verifytest.KeyServer)
 		s.Stall()
-		w := newRemoteWorld(t, verify.RemoteConfig{Transport: inProcess{s}})
+		w := newRemoteWorldOf(t, verify.RemoteConfig{}, s)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err := w.verifier.Verify(ctx, a.Token(plain()))
@@ -480,18 +490,18 @@ func TestRemoteWaiters(t *testing.T) {
 		w := newRemoteWorld(t, verify.RemoteConfig{}, a)
 		synctest.Wait()
 		w.Stall()
-		token := newSigner("b").Token(plain())
+		tokens := verifiedBy(newSigner("b")) // others of one id
 		var all sync.WaitGroup
-		for range 1024 {
-			all.Go(func() { w.wantTook(t, token, verify.KeysUnavailable, 10*time.Second) })
+		for n := range 1024 {
+			all.Go(func() { w.wantTook(t, tokens(n), verify.KeysUnavailable, 10*time.Second) })
 		}
 		synctest.Wait()
-		w.wantTook(t, token, verify.KeysUnavailable, 0)
+		w.wantTook(t, tokens(1024), verify.KeysUnavailable, 0)
 		w.wantTook(t, a.Token(plain()), "", 0)
 		all.Wait()
 		w.Resume()
 		time.Sleep(2 * time.Second)
-		w.wantTook(t, token, verify.WrongKey, 0) // there is room again
+		w.wantTook(t, tokens(0), verify.WrongKey, 0) // there is room again
 	})
 }
 
@@ -602,8 +612,6 @@ func TestRemoteAnswers(t *testing.T) {
 	defer tlsServer.Close()
 	mux.Handle("/down", http.RedirectHandler(plainServer.URL+"/good", http.StatusFound))
 	mux.Handle("/up", http.RedirectHandler(tlsServer.URL+"/good", http.StatusFound))
-	refuses := httptest.NewServer(nil)
-	refuses.Close()
 
 	known := tlsServer.Client().Transport
 	for _, tt := range []struct {
@@ -632,7 +640,7 @@ func TestRemoteAnswers(t *testing.T) {
 		{"not found", plainServer.URL + "/nothing", nil, "status 404"},
 		{"a private key", plainServer.URL + "/private", nil, "it is private"},
 		{"too many keys", plainServer.URL + "/many", nil, "more than 256 keys"},
-		{"nobody there", refuses.URL, nil, "refused"},
+		{"nobody there", "http://127.0.0.1:1", nil, "refused"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			events := new(keyEvents)

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,10 @@ type Config struct {
 	Revocations Revocations
 	// SessionKeys knows session keys. Nil means that they are refused.
 	SessionKeys SessionKeys
+	// CacheBytes is how much memory verified tokens may take, about, so that each is
+	// verified once: a kilobyte, and twice the length of the token. 0 means 64 MiB; with
+	// a negative one, none is kept.
+	CacheBytes int
 	// Now is the clock. Nil means [time.Now].
 	Now func() time.Time
 }
@@ -34,11 +39,17 @@ type Revocations interface {
 
 // Verifier says who sent a token or a request. It is made by [New], cannot be changed,
 // and may be used concurrently.
+//
+// It keeps verified tokens, so that the second sight of one costs little; concurrent first
+// sights cost one verification. What is kept of a token is good until its "exp", and as long
+// as its key is in the key set, which is asked every time, as [Revocations] are. Refusals
+// are not kept, but for those that have cost a verification, for ten seconds, and a few.
 type Verifier struct {
 	issuers     []Issuer // checked
 	longest     int      // the longest MaxSize
 	revocations Revocations
 	sessionKeys SessionKeys
+	cache       *cache // or nil
 	now         func() time.Time
 	scratch     sync.Pool // of *scratch
 }
@@ -53,6 +64,9 @@ func New(c Config) (*Verifier, error) {
 	v.scratch.New = func() any { return &scratch{members: make([]member, 0, 64)} }
 	if v.now == nil {
 		v.now = time.Now
+	}
+	if c.CacheBytes >= 0 {
+		v.cache = newCache(cmp.Or(c.CacheBytes, defaultCacheBytes))
 	}
 	for _, given := range c.Issuers {
 		i, err := given.checked()
@@ -95,11 +109,69 @@ func (v *Verifier) unlessRevoked(ctx context.Context, p *Principal) (*Principal,
 	return p, nil
 }
 
-// believe does all of Verify that a token itself decides.
+// believe does all of Verify that a token itself decides, or knows it from the last time.
 func (v *Verifier) believe(ctx context.Context, token string) (*Principal, error) {
 	if len(token) > v.longest {
 		return nil, &Refusal{Reason: Malformed}
 	}
+	if v.cache == nil {
+		e, err := v.decide(ctx, token, 0)
+		if err != nil {
+			return nil, err
+		}
+		return e.principal, nil
+	}
+	hash := v.cache.hash(token)
+	for {
+		if e := v.cache.find(token, hash); e != nil {
+			if e.holdsNow(ctx, v.now()) {
+				if !e.used.Load() { // a store would have all processors fetch it again
+					e.used.Store(true)
+				}
+				return e.principal, nil
+			}
+			v.cache.drop(e)
+		}
+		f, begun := v.cache.board(token)
+		if begun {
+			v.fly(ctx, f, token, hash)
+			return f.principal()
+		}
+		select {
+		case <-f.done:
+			if !f.gaveUp {
+				return f.principal()
+			}
+		case <-ctx.Done():
+			return nil, &Refusal{Reason: KeysUnavailable, Err: ctx.Err()}
+		}
+	}
+}
+
+// fly verifies a token for all that wait for f.
+func (v *Verifier) fly(ctx context.Context, f *flight, token string, hash uint64) {
+	defer v.cache.land(token, f)
+	// The flight before may just have landed.
+	if e := v.cache.find(token, hash); e != nil && e.holdsNow(ctx, v.now()) {
+		f.found, f.gaveUp = e, false
+		return
+	}
+	f.found, f.err = v.decide(ctx, token, hash)
+	f.gaveUp = f.err != nil && ctx.Err() != nil
+	if now := v.now(); f.err == nil && now.Before(f.found.until) { // it may live on by the leeway
+		v.cache.add(f.found, token, hash, now)
+	}
+}
+
+func (f *flight) principal() (*Principal, error) {
+	if f.err != nil {
+		return nil, f.err
+	}
+	return f.found.principal, nil
+}
+
+// decide does what believe does, of a token that is not known. The hash is the cache's.
+func (v *Verifier) decide(ctx context.Context, token string, hash uint64) (*verified, error) {
 	prefix, ok := v.prefixOf(token)
 	if !ok {
 		return nil, &Refusal{Reason: WrongPrefix}
@@ -123,8 +195,30 @@ func (v *Verifier) believe(ctx context.Context, token string) (*Principal, error
 	case len(token) > i.MaxSize:
 		return nil, &Refusal{Reason: Malformed, Issuer: i.Issuer}
 	}
-	if refusal := i.checkSignature(ctx, &j); refusal != nil {
+	k, refusal := i.keyOf(ctx, &j.header)
+	if refusal != nil {
 		return nil, refusal
+	}
+	if v.cache != nil {
+		if refusal := v.cache.recall(hash, k, v.now()); refusal != nil {
+			return nil, refusal
+		}
+	}
+	e, refusal := i.judge(&j, claims, k, v.now)
+	if refusal != nil {
+		if v.cache != nil {
+			v.cache.remember(hash, k, refusal, v.now())
+		}
+		return nil, refusal
+	}
+	return e, nil
+}
+
+// judge verifies the signature of a token, and then whether its claims are what its issuer
+// demands.
+func (i *Issuer) judge(j *jws, claims []member, k *key, clock func() time.Time) (*verified, *Refusal) {
+	if !k.verifies(j.signed, j.signature) {
+		return nil, &Refusal{Reason: WrongSignature, Issuer: i.Issuer}
 	}
 	aud := lookUp(claims, "aud")
 	audience, ok := acceptedIn(aud, i.Audiences)
@@ -139,10 +233,14 @@ func (v *Verifier) believe(ctx context.Context, token string) (*Principal, error
 	if wrong != "" {
 		return nil, &Refusal{Reason: WrongClaim, Issuer: i.Issuer, claim: wrong}
 	}
-	if reason := i.checkTimes(p, notBefore, v.now()); reason != "" {
+	now := clock()
+	if reason := i.checkTimes(p, notBefore, now); reason != "" {
 		return nil, &Refusal{Reason: reason, Issuer: i.Issuer}
 	}
-	return p, nil
+	return &verified{
+		principal: p, issuer: i, key: k, hasKeyID: j.header.hasKeyID,
+		from: i.goodFrom(p, notBefore), until: p.ExpiresAt,
+	}, nil
 }
 
 // forget keeps the room in s for another token, and nothing of this one.
@@ -176,24 +274,22 @@ func (v *Verifier) issuerOf(prefix string, claims []member) *Issuer {
 	return nil
 }
 
-// checkSignature verifies that the issuer signed j.
-func (i *Issuer) checkSignature(ctx context.Context, j *jws) *Refusal {
-	if j.header.bringsKey {
-		return &Refusal{Reason: WrongKey, Issuer: i.Issuer}
+// keyOf returns the key that a token with this header must be signed with.
+func (i *Issuer) keyOf(ctx context.Context, h *header) (*key, *Refusal) {
+	if h.bringsKey {
+		return nil, &Refusal{Reason: WrongKey, Issuer: i.Issuer}
 	}
-	if !slices.Contains(i.Algorithms, j.header.algorithm) {
-		return &Refusal{Reason: WrongAlgorithm, Issuer: i.Issuer}
+	if !slices.Contains(i.Algorithms, h.algorithm) {
+		return nil, &Refusal{Reason: WrongAlgorithm, Issuer: i.Issuer}
 	}
-	k, err := i.Keys.key(ctx, j.header.keyID, j.header.hasKeyID)
+	k, err := i.Keys.key(ctx, h.keyID, h.hasKeyID)
 	switch {
 	case errors.Is(err, errNoKey):
-		return &Refusal{Reason: WrongKey, Issuer: i.Issuer}
+		return nil, &Refusal{Reason: WrongKey, Issuer: i.Issuer}
 	case err != nil:
-		return &Refusal{Reason: KeysUnavailable, Issuer: i.Issuer, Err: err}
-	case k.algorithm != j.header.algorithm:
-		return &Refusal{Reason: WrongAlgorithm, Issuer: i.Issuer}
-	case !k.verifies(j.signed, j.signature):
-		return &Refusal{Reason: WrongSignature, Issuer: i.Issuer}
+		return nil, &Refusal{Reason: KeysUnavailable, Issuer: i.Issuer, Err: err}
+	case k.algorithm != h.algorithm:
+		return nil, &Refusal{Reason: WrongAlgorithm, Issuer: i.Issuer}
 	}
-	return nil
+	return k, nil
 }

@@ -1,0 +1,220 @@
+package verify
+
+import (
+	"context"
+	"hash/maphash"
+	"math/bits"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	defaultCacheBytes = 64 << 20
+	// cacheOverhead is about what a token takes beside its text and its claims.
+	cacheOverhead = 1 << 10
+	// refusedFor is how long a refusal is remembered, and refusedSlots how many are.
+	refusedFor   = 10 * time.Second
+	refusedSlots = 256
+)
+
+// verified is a token that was believed, and what must hold for that to be so again. All
+// but used, next and index never changes.
+type verified struct {
+	token     string
+	principal *Principal
+	issuer    *Issuer
+	key       *key
+	hasKeyID  bool
+	from      time.Time // when it is good, by the clock of the verifier
+	until     time.Time
+
+	hash  uint64
+	used  atomic.Bool              // since it was last looked at for room
+	next  atomic.Pointer[verified] // of the same bucket
+	index int                      // in cache.all
+}
+
+// holdsNow reports whether a token that was believed is still good at this time, and its
+// key still the one that the issuer has for it.
+func (e *verified) holdsNow(ctx context.Context, now time.Time) bool {
+	if now.Before(e.from) || !now.Before(e.until) {
+		return false
+	}
+	id := ""
+	if e.hasKeyID {
+		id = e.key.id
+	}
+	k, err := e.issuer.Keys.key(ctx, id, e.hasKeyID)
+	return err == nil && k == e.key
+}
+
+// cache keeps verified tokens. Finding one takes no lock and never waits for who adds one.
+//
+// What a token is found by is its hash, under a seed of this cache, and then its whole
+// text. It is bounded in bytes, as they are counted, and so in tokens; what makes room is
+// what has ended, and then what was not used for longest, about (CLOCK).
+type cache struct {
+	seed     maphash.Seed
+	buckets  []atomic.Pointer[verified] // as many as a power of two
+	maxBytes int
+	refused  [refusedSlots]atomic.Pointer[refused]
+
+	mu      sync.Mutex // held to change buckets and what they lead to
+	all     []*verified
+	bytes   int
+	hand    int // where in all to look for room
+	sweep   int // where in all to look for what has ended
+	flights map[string]*flight
+}
+
+// flight is the verification of a token that several may wait for.
+type flight struct {
+	done   chan struct{} // closed when the rest is known
+	found  *verified
+	err    error
+	gaveUp bool // its caller did, so that nothing is known
+}
+
+// refused is a token that was refused.
+type refused struct {
+	hash    uint64
+	key     *key
+	refusal Refusal
+	at      time.Time
+}
+
+func newCache(maxBytes int) *cache {
+	n := max(1, maxBytes/cacheOverhead)
+	return &cache{
+		seed: maphash.MakeSeed(), buckets: make([]atomic.Pointer[verified], 1<<bits.Len(uint(n-1))),
+		maxBytes: maxBytes, flights: make(map[string]*flight),
+	}
+}
+
+func (c *cache) hash(token string) uint64 { return maphash.String(c.seed, token) }
+
+func (c *cache) bucket(hash uint64) *atomic.Pointer[verified] {
+	return &c.buckets[hash&uint64(len(c.buckets)-1)]
+}
+
+// find returns what is known of a token, whether it still holds or not, or nil.
+func (c *cache) find(token string, hash uint64) *verified {
+	for e := c.bucket(hash).Load(); e != nil; e = e.next.Load() {
+		if e.hash == hash && e.token == token {
+			return e
+		}
+	}
+	return nil
+}
+
+// add keeps e, whose token may be part of something longer, in place of what is known of
+// the same token.
+func (c *cache) add(e *verified, token string, hash uint64, now time.Time) {
+	size := e.sizeWith(token)
+	if size > c.maxBytes {
+		return
+	}
+	e.token, e.hash = strings.Clone(token), hash
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if old := c.find(token, hash); old != nil {
+		c.remove(old)
+	}
+	// Two for each that comes, so that all are seen before their number has doubled.
+	for range 2 {
+		if c.sweep >= len(c.all) {
+			c.sweep = 0
+		}
+		if len(c.all) > 0 && !now.Before(c.all[c.sweep].until) {
+			c.remove(c.all[c.sweep])
+		} else {
+			c.sweep++
+		}
+	}
+	for passed := 0; c.bytes+size > c.maxBytes; passed++ {
+		if c.hand >= len(c.all) {
+			c.hand = 0
+		}
+		oldest := c.all[c.hand]
+		c.hand++ // also past the newest, which takes the place of what is removed
+		if !oldest.used.Swap(false) || !now.Before(oldest.until) || passed > len(c.all) {
+			c.remove(oldest)
+		}
+	}
+	b := c.bucket(hash)
+	e.next.Store(b.Load())
+	b.Store(e)
+	e.index = len(c.all)
+	c.all = append(c.all, e)
+	c.bytes += size
+}
+
+// sizeWith returns about how many bytes e takes with this token.
+func (e *verified) sizeWith(token string) int {
+	return len(token) + len(e.principal.claims) + cacheOverhead
+}
+
+// drop removes e, if it is still there.
+func (c *cache) drop(e *verified) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e.index < len(c.all) && c.all[e.index] == e {
+		c.remove(e)
+	}
+}
+
+// remove removes e, which is there. Who has found it may go on from it.
+func (c *cache) remove(e *verified) {
+	at := c.bucket(e.hash)
+	for at.Load() != e {
+		at = &at.Load().next
+	}
+	at.Store(e.next.Load())
+	last := len(c.all) - 1
+	c.all[e.index] = c.all[last]
+	c.all[e.index].index = e.index
+	c.all[last] = nil
+	c.all = c.all[:last]
+	c.bytes -= e.sizeWith(e.token)
+}
+
+// board returns the verification of a token that is under way, or else begins one, which
+// the caller has to land.
+func (c *cache) board(token string) (f *flight, begun bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f := c.flights[token]; f != nil {
+		return f, false
+	}
+	f = &flight{done: make(chan struct{}), gaveUp: true} // until it is known
+	c.flights[token] = f
+	return f, true
+}
+
+func (c *cache) land(token string, f *flight) {
+	c.mu.Lock()
+	delete(c.flights, token)
+	c.mu.Unlock()
+	close(f.done)
+}
+
+// remember keeps in mind for a moment that a token was refused, if that is not a matter
+// of time.
+func (c *cache) remember(hash uint64, k *key, r *Refusal, now time.Time) {
+	if r.Reason != NotYetValid && r.Reason != TooLongLived {
+		c.refused[hash%refusedSlots].Store(&refused{hash, k, *r, now})
+	}
+}
+
+// recall returns the refusal of a token with this hash and key, if it was a moment ago.
+// Where another token has the same hash of 64 bits, it is refused for it, for that moment.
+func (c *cache) recall(hash uint64, k *key, now time.Time) *Refusal {
+	r := c.refused[hash%refusedSlots].Load()
+	if r == nil || r.hash != hash || r.key != k || now.Before(r.at) || now.Sub(r.at) >= refusedFor {
+		return nil
+	}
+	refusal := r.refusal
+	return &refusal
+}
