@@ -20,26 +20,25 @@ const (
 )
 
 // verified is a token that was believed, and what must hold for that to be so again. All
-// but used, next and index never changes.
+// but next, used and index never changes once others see it. What finding one reads comes
+// first, since with many tokens each line of memory is far away.
 type verified struct {
-	token     string
-	principal *Principal
-	issuer    *Issuer
-	key       *key
-	hasKeyID  bool
-	from      time.Time // when it is good, by the clock of the verifier
-	until     time.Time
-
-	hash  uint64
-	used  atomic.Bool              // since it was last looked at for room
-	next  atomic.Pointer[verified] // of the same bucket
-	index int                      // in cache.all
+	hash        uint64
+	next        atomic.Pointer[verified] // of the same bucket
+	token       string
+	from, until int64 // when it is good, in nanoseconds since the Unix epoch by the verifier's clock
+	issuer      *Issuer
+	key         *key
+	hasKeyID    bool
+	used        atomic.Bool // since it was last looked at for room
+	principal   *Principal
+	index       int // in cache.all
 }
 
 // holdsNow reports whether a token that was believed is still good at this time, and its
 // key still the one that the issuer has for it.
 func (e *verified) holdsNow(ctx context.Context, now time.Time) bool {
-	if now.Before(e.from) || !now.Before(e.until) {
+	if n := nanoseconds(now); n < e.from || n >= e.until {
 		return false
 	}
 	id := ""
@@ -127,7 +126,7 @@ func (c *cache) add(e *verified, token string, hash uint64, now time.Time) {
 		if c.sweep >= len(c.all) {
 			c.sweep = 0
 		}
-		if len(c.all) > 0 && !now.Before(c.all[c.sweep].until) {
+		if len(c.all) > 0 && nanoseconds(now) >= c.all[c.sweep].until {
 			c.remove(c.all[c.sweep])
 		} else {
 			c.sweep++
@@ -139,7 +138,7 @@ func (c *cache) add(e *verified, token string, hash uint64, now time.Time) {
 		}
 		oldest := c.all[c.hand]
 		c.hand++ // also past the newest, which takes the place of what is removed
-		if !oldest.used.Swap(false) || !now.Before(oldest.until) || passed > len(c.all) {
+		if !oldest.used.Swap(false) || nanoseconds(now) >= oldest.until || passed > len(c.all) {
 			c.remove(oldest)
 		}
 	}

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -184,6 +185,19 @@ func (i *Issuer) goodFrom(p *Principal, notBefore time.Time) time.Time {
 		from = p.IssuedAt
 	}
 	return from.Add(-i.Leeway)
+}
+
+// nanoseconds returns t since the Unix epoch, or the nearest that there is for it: until the
+// year 2262, long before which no token will be good.
+func nanoseconds(t time.Time) int64 {
+	const whole = math.MaxInt64 / int64(time.Second)
+	switch s := t.Unix(); {
+	case s >= whole:
+		return math.MaxInt64
+	case s <= -whole:
+		return math.MinInt64
+	}
+	return t.UnixNano()
 }
 
 // date reads a NumericDate (RFC 7519, section 2): seconds since the Unix epoch, as

@@ -158,7 +158,7 @@ func (v *Verifier) fly(ctx context.Context, f *flight, token string, hash uint64
 	}
 	f.found, f.err = v.decide(ctx, token, hash)
 	f.gaveUp = f.err != nil && ctx.Err() != nil
-	if now := v.now(); f.err == nil && now.Before(f.found.until) { // it may live on by the leeway
+	if now := v.now(); f.err == nil && nanoseconds(now) < f.found.until { // it may live on by the leeway
 		v.cache.add(f.found, token, hash, now)
 	}
 }
@@ -239,7 +239,7 @@ func (i *Issuer) judge(j *jws, claims []member, k *key, clock func() time.Time) 
 	}
 	return &verified{
 		principal: p, issuer: i, key: k, hasKeyID: j.header.hasKeyID,
-		from: i.goodFrom(p, notBefore), until: p.ExpiresAt,
+		from: nanoseconds(i.goodFrom(p, notBefore)), until: nanoseconds(p.ExpiresAt),
 	}, nil
 }
 
