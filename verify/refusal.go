@@ -1,13 +1,19 @@
 package verify
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Reason says why a credential was refused. The list is closed: it does for a metric's
 // label and for an answer to whoever sent it.
 type Reason string
 
-// The reasons. The last two say nothing of the credential, which may be good later.
+// The reasons. The last two say nothing of the credential, which may be good later, and
+// the two before them are of a [Guard], of a credential that is believed otherwise.
 const (
+	// NoCredential: the request has none. The refusal wraps [ingressauth.ErrNoToken].
+	NoCredential Reason = "no credential"
 	// Malformed: not a JWT in compact form with strict JSON in it, longer than
 	// accepted, or a request with more than one credential.
 	Malformed Reason = "malformed"
@@ -35,6 +41,10 @@ const (
 	TooLongLived Reason = "too long-lived"
 	// Revoked: it was taken back.
 	Revoked Reason = "revoked"
+	// CrossSite: another site may have made a browser send it.
+	CrossSite Reason = "cross-site"
+	// Forbidden: the policy says no.
+	Forbidden Reason = "forbidden"
 	// KeysUnavailable: the key set, or what knows session keys, cannot be had.
 	KeysUnavailable Reason = "keys unavailable"
 	// RevocationsUnavailable: what is revoked cannot be had.
@@ -47,6 +57,9 @@ type Refusal struct {
 	// Issuer is the trusted issuer ("iss") that the credential is from, or claims
 	// to be from, or "" where that is not known.
 	Issuer string
+	// Principal is who sent it, where that is known: with [Revoked] and [Forbidden].
+	// It is for the service's log, too.
+	Principal *Principal
 	// Err is why something is unavailable, or nil. It is for the service's log,
 	// and not for whoever sent the credential.
 	Err error
@@ -56,6 +69,9 @@ type Refusal struct {
 
 // Error says the reason, and what is known beside it. It shows nothing of the token.
 func (r *Refusal) Error() string {
+	if r.Reason == NoCredential {
+		return "the request has no credential"
+	}
 	s := "the credential is refused: " + string(r.Reason)
 	if r.claim != "" {
 		s += fmt.Sprintf(" %q", r.claim)
@@ -71,3 +87,11 @@ func (r *Refusal) Error() string {
 
 // Unwrap returns Err.
 func (r *Refusal) Unwrap() error { return r.Err }
+
+// asRefusal returns err, which is one.
+func asRefusal(err error) *Refusal {
+	if refusal, ok := errors.AsType[*Refusal](err); ok {
+		return refusal
+	}
+	return &Refusal{Reason: KeysUnavailable, Err: err} // in doubt, no
+}

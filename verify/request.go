@@ -3,7 +3,6 @@ package verify
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/textproto"
 	"slices"
@@ -50,52 +49,67 @@ const (
 // refused as [Malformed]; nothing says which one to believe. So is one whose credential
 // is empty, or a session key of more than 1 KiB.
 //
-// A request without a credential is [ingressauth.ErrNoToken]; one whose Authorization
-// is of another scheme has none. Any other error is a [*Refusal].
+// Any error is a [*Refusal]: of a request without a credential, as which one counts whose
+// Authorization is of another scheme, with [NoCredential].
+//
+// It does not ask whether a browser was made to send the request; [Guard] does.
 func (v *Verifier) VerifyRequest(r *http.Request) (*Principal, error) {
-	token, key, err := credentialOf(r.Header)
-	switch {
-	case err != nil:
-		return nil, err
-	case token != "":
-		return v.Verify(r.Context(), token)
+	c, refusal := credentialOf(r.Header)
+	if refusal != nil {
+		return nil, refusal
 	}
-	p, err := v.lookUp(r.Context(), key, r.Header[fieldOrganization])
-	if err != nil {
-		return nil, err
-	}
-	return v.unlessRevoked(r.Context(), p)
+	return v.verify(r.Context(), c)
 }
 
-// credentialOf returns the bearer token or the session key in a request's header.
-func credentialOf(h http.Header) (token, key string, err error) {
-	key, err = sessionKeyOf(h["Cookie"])
+// credential is what a request has to say who sent it: one of the first two.
+type credential struct {
+	token         string
+	sessionKey    string
+	organizations []string // with a session key, the values of X-Organization-Uuid
+}
+
+// verify returns whose a credential is.
+func (v *Verifier) verify(ctx context.Context, c credential) (*Principal, error) {
+	if c.token != "" {
+		return v.Verify(ctx, c.token)
+	}
+	p, err := v.lookUp(ctx, c.sessionKey, c.organizations)
 	if err != nil {
-		return "", "", err
+		return nil, err
+	}
+	return v.unlessRevoked(ctx, p)
+}
+
+// credentialOf returns the credential in a request's header.
+func credentialOf(h http.Header) (c credential, refusal *Refusal) {
+	c.sessionKey, refusal = sessionKeyOf(h["Cookie"])
+	if refusal != nil {
+		return credential{}, refusal
 	}
 	fields := h["Authorization"]
-	if len(fields) > 1 || len(fields) == 1 && key != "" {
-		return "", "", &Refusal{Reason: Malformed}
+	if len(fields) > 1 || len(fields) == 1 && c.sessionKey != "" {
+		return credential{}, &Refusal{Reason: Malformed}
 	}
 	if len(fields) == 1 {
 		// RFC 9110, section 11.4: the scheme in any case, spaces, the token.
 		scheme, rest, _ := strings.Cut(textproto.TrimString(fields[0]), " ")
 		if strings.EqualFold(scheme, "Bearer") {
-			if token = strings.TrimLeft(rest, " "); token == "" {
-				return "", "", &Refusal{Reason: Malformed}
+			if c.token = strings.TrimLeft(rest, " "); c.token == "" {
+				return credential{}, &Refusal{Reason: Malformed}
 			}
 		}
 	}
-	if token == "" && key == "" {
-		return "", "", fmt.Errorf("%w in the request", ingressauth.ErrNoToken)
+	if c.token == "" && c.sessionKey == "" {
+		return credential{}, &Refusal{Reason: NoCredential, Err: ingressauth.ErrNoToken}
 	}
-	return token, key, nil
+	c.organizations = h[fieldOrganization]
+	return c, nil
 }
 
 // sessionKeyOf returns the session key in the values of Cookie fields, or "". It reads
 // pairs itself, since net/http drops those that it does not like, and would leave the
 // choice between two to what is wrong with one.
-func sessionKeyOf(cookies []string) (key string, err error) {
+func sessionKeyOf(cookies []string) (key string, refusal *Refusal) {
 	found := false
 	for _, field := range cookies {
 		for pair := range strings.SplitSeq(field, ";") {

@@ -104,7 +104,7 @@ func (v *Verifier) unlessRevoked(ctx context.Context, p *Principal) (*Principal,
 	case err != nil:
 		return nil, &Refusal{Reason: RevocationsUnavailable, Issuer: p.Issuer, Err: err}
 	case revoked:
-		return nil, &Refusal{Reason: Revoked, Issuer: p.Issuer}
+		return nil, &Refusal{Reason: Revoked, Issuer: p.Issuer, Principal: p}
 	}
 	return p, nil
 }
