@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/textproto"
@@ -25,15 +26,37 @@ const (
 	fetchRetry     = time.Minute // the longest Retry-After that is heeded
 )
 
+// FetchKeySet returns the keys that are published at a URL, fetched once, as
+// [RemoteKeySet] does it, for programs that verify and end. They never change. What is
+// left out is logged as [NewKeySet] does. Errors do not show the URL.
+func FetchKeySet(ctx context.Context, url string, log *slog.Logger) (KeySet, error) {
+	c, err := newKeyClient(url, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	f := c.fetch(ctx, nil)
+	if f.err != nil {
+		return nil, f.err
+	}
+	return f.keys.withLog(f.ignored, log)
+}
+
 // keyClient fetches a key set from one URL.
 type keyClient struct {
-	url    string
+	url    *url.URL
 	client *http.Client
 	own    *http.Transport // the client's, or nil if it is the caller's
 }
 
-func newKeyClient(url string, transport http.RoundTripper) keyClient {
-	c := keyClient{url: url}
+// newKeyClient returns one with this transport, or if it is nil, with one of its own.
+func newKeyClient(address string, transport http.RoundTripper) (*keyClient, error) {
+	target, err := url.Parse(address)
+	if err != nil || !isTrustworthy(target) {
+		// The error of url.Parse shows all of it, and it may be a secret in the wrong place.
+		return nil, errors.New("a key set is fetched from https:// alone, or from this machine")
+	}
+	c := &keyClient{url: target}
 	if transport == nil {
 		c.own = &http.Transport{
 			Proxy:                  http.ProxyFromEnvironment,
@@ -44,7 +67,7 @@ func newKeyClient(url string, transport http.RoundTripper) keyClient {
 		transport = c.own
 	}
 	c.client = &http.Client{Transport: transport, CheckRedirect: checkRedirect}
-	return c
+	return c, nil
 }
 
 // checkRedirect lets a chain of requests lead to where a key set may be fetched from.
@@ -78,11 +101,11 @@ func (c *keyClient) close() {
 // fetched is an answer.
 type fetched struct {
 	begun       time.Time // when it was asked for
-	text        []byte
-	keys        keys // that are in text, once that was read
+	keys        keys
+	ignored     []string // has a line for each key that is left out
 	etag        string
-	notModified bool          // it is what it was the last time
-	fresh       time.Duration // for how long it is, as the issuer says
+	notModified bool          // they are what they were the last time, and not in here
+	fresh       time.Duration // for how long they are, as the issuer says
 	err         error
 	retryAfter  time.Duration // with err, for how long the issuer wants no other request
 }
@@ -93,37 +116,43 @@ func (c *keyClient) fetch(ctx context.Context, last *fetched) *fetched {
 	f := &fetched{begun: time.Now()}
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url, nil)
-	if err != nil {
-		f.err = errors.New("it is no URL") // which NewRemoteKeySet has parsed
-		return f
+	if err := c.ask(ctx, f, last); err != nil {
+		f.err = fmt.Errorf("fetch key set: %w", withoutURL(err))
 	}
+	return f
+}
+
+// ask fills in f.
+func (c *keyClient) ask(ctx context.Context, f, last *fetched) error {
+	request := (&http.Request{Method: http.MethodGet, URL: c.url, Header: make(http.Header)}).WithContext(ctx)
 	request.Header.Set("Accept", "application/jwk-set+json, application/json")
-	if last != nil && last.etag != "" {
+	conditional := last != nil && last.etag != ""
+	if conditional {
 		request.Header.Set("If-None-Match", last.etag)
 	}
 	response, err := c.client.Do(request)
 	if err != nil {
-		f.err = withoutURL(err)
-		return f
+		return err
 	}
 	defer response.Body.Close()
 	switch {
-	case response.StatusCode == http.StatusNotModified && request.Header.Get("If-None-Match") != "":
+	case response.StatusCode == http.StatusNotModified && conditional:
 		f.notModified, f.etag = true, last.etag
 	case response.StatusCode == http.StatusOK:
-		f.etag = response.Header.Get("ETag")
-		if f.text, err = io.ReadAll(io.LimitReader(response.Body, maxKeySet+1)); err != nil {
-			f.err = withoutURL(err)
-			return f
+		text, err := io.ReadAll(io.LimitReader(response.Body, maxKeySet+1))
+		if err != nil {
+			return err
 		}
+		if f.keys, f.ignored, err = parseKeySet(text); err != nil {
+			return err
+		}
+		f.etag = response.Header.Get("ETag")
 	default:
-		f.err = fmt.Errorf("the server answered with status %d", response.StatusCode)
 		f.retryAfter = retryAfter(response.Header.Get("Retry-After"))
-		return f
+		return fmt.Errorf("the server answered with status %d", response.StatusCode)
 	}
 	f.fresh = freshness(response.Header)
-	return f
+	return nil
 }
 
 // withoutURL returns why a request failed, without what it was for.

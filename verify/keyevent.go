@@ -56,7 +56,7 @@ func (e KeyEvent) String() string {
 		}
 		return fmt.Sprintf("the key set of %d keys is what it was", e.Count)
 	case FetchFailed:
-		return fmt.Sprintf("the key set could not be fetched: %v", e.Err)
+		return fmt.Sprint(e.Err)
 	case KeyIgnored:
 		return e.Message
 	case UnknownKeyID:

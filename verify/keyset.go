@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// KeySet is an issuer's public keys. [NewKeySet], [NewFileKeySet] and [NewRemoteKeySet]
-// make one, which may be used concurrently and by several verifiers.
+// KeySet is an issuer's public keys. [NewKeySet], [NewFileKeySet], [NewRemoteKeySet] and
+// [FetchKeySet] make one, which may be used concurrently and by several verifiers.
 //
 // A token's "kid" picks the key of that id. A token without one is for a set with one
 // key that is of use. All else is refused, with [WrongKey].
@@ -35,17 +35,22 @@ var errNoUse = errors.New("the key set has no key that is of use")
 // with a private or symmetric key, with no key that is of use, or that is not strict
 // JSON is an error. A nil log means [slog.Default].
 func NewKeySet(jwks []byte, log *slog.Logger) (KeySet, error) {
-	keys, ignored, err := parseKeySet(jwks)
+	found, ignored, err := parseKeySet(jwks)
 	if err != nil {
 		return nil, err
 	}
+	return found.withLog(ignored, log)
+}
+
+// withLog returns s as a key set that is of use, once what is left out of it was logged.
+func (s keys) withLog(ignored []string, log *slog.Logger) (KeySet, error) {
 	for _, message := range ignored {
 		orDefault(log).Warn(message)
 	}
-	if len(keys.list) == 0 {
+	if len(s.list) == 0 {
 		return nil, errNoUse
 	}
-	return keys, nil
+	return s, nil
 }
 
 func orDefault(log *slog.Logger) *slog.Logger {

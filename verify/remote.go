@@ -7,7 +7,6 @@ import (
 	"hash/maphash"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -81,8 +80,7 @@ const (
 // and after three redirects at most, which lead to https only. An answer that is no key set
 // is a failure. One without any key of use is a set, too: every token is then refused.
 type RemoteKeySet struct {
-	url      string // without a password, for messages
-	client   keyClient
+	client   *keyClient
 	maxStale time.Duration
 	tell     func(KeyEvent)
 	state    atomic.Pointer[remoteState]
@@ -117,10 +115,9 @@ var (
 // that a service starts while its issuer cannot be reached; tokens wait instead. It returns
 // an error if the configuration makes no sense. The caller closes the key set.
 func NewRemoteKeySet(c RemoteConfig) (*RemoteKeySet, error) {
-	target, err := url.Parse(c.URL)
-	if err != nil || !isTrustworthy(target) {
-		// The error of url.Parse shows all of it, and it may be a secret in the wrong place.
-		return nil, errors.New("a key set is fetched from https:// and a host, or from this machine by http://")
+	client, err := newKeyClient(c.URL, c.Transport)
+	if err != nil {
+		return nil, err
 	}
 	switch {
 	case c.MaxStale > maxMaxStale:
@@ -133,7 +130,7 @@ func NewRemoteKeySet(c RemoteConfig) (*RemoteKeySet, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &RemoteKeySet{
-		url: target.Redacted(), client: newKeyClient(c.URL, c.Transport), maxStale: max(0, c.MaxStale), tell: c.OnEvent,
+		client: client, maxStale: max(0, c.MaxStale), tell: c.OnEvent,
 		asked: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{}),
 		wanted: make(map[string]struct{}), unknown: make(map[uint64]time.Time), seed: maphash.MakeSeed(),
 	}
@@ -276,14 +273,12 @@ type remoteFetching struct {
 	backoff *backoff.ExponentialBackOff
 	due     *time.Timer // the next fetch
 	dueAt   time.Time
-	notYet  time.Time // the issuer wants no request before
+	notYet  time.Time // there is to be no fetch before
 
-	last    *fetched      // the last answer with keys, or nil
-	ignored []string      // what was said of keys that are left out
-	fresh   time.Time     // until when the keys are
-	turns   *time.Timer   // when they are no longer fresh, and then when they serve no more
-	stale   bool          // whether they are no longer fresh
-	asked   chan struct{} // nil while a fetch is under way, or has been asked for
+	last  *fetched      // the last answer with keys, or nil
+	turns *time.Timer   // when they are no longer fresh, and then when they serve no more
+	stale bool          // whether they are no longer fresh
+	asked chan struct{} // nil while a fetch is under way, or has been asked for
 }
 
 // run fetches keys until ctx ends.
@@ -354,29 +349,26 @@ func (s *RemoteKeySet) publish(state *remoteState) {
 func (s *RemoteKeySet) settle(f *remoteFetching, answer *fetched, wanted map[string]struct{}) {
 	old := s.state.Load()
 	now := time.Now()
-	var ignored []string
-	var found keys
-	if answer.err == nil && !answer.notModified {
-		found, ignored, answer.err = parseKeySet(answer.text)
-	}
 	if answer.err != nil {
-		f.notYet = now.Add(answer.retryAfter)
-		f.schedule(now.Add(max(f.backoff.NextBackOff(), answer.retryAfter)))
-		failure := fmt.Errorf("fetch key set: %w", answer.err)
-		s.publish(&remoteState{keys: old.keys, have: old.have, failure: failure, begun: old.begun})
+		rest := max(answer.retryAfter, remoteEvery)
+		f.notYet = now.Add(rest)
+		f.schedule(now.Add(max(rest, f.backoff.NextBackOff())))
+		s.publish(&remoteState{keys: old.keys, have: old.have, failure: answer.err, begun: old.begun})
 		s.event(KeyEvent{Kind: FetchFailed, Err: answer.err})
 		return
 	}
-	changed := !answer.notModified
-	if answer.notModified {
-		answer.text, answer.keys = f.last.text, f.last.keys
-		ignored = f.ignored
-	} else {
-		answer.keys = found
-		if f.last != nil {
-			answer.keys = found.adopt(f.last.keys)
-			changed = !slices.Equal(answer.keys.list, f.last.keys.list)
-		}
+	changed := true
+	switch {
+	case answer.notModified:
+		changed = false
+		answer.keys, answer.ignored = f.last.keys, f.last.ignored
+	case f.last != nil:
+		answer.keys = answer.keys.adopt(f.last.keys)
+		changed = !slices.Equal(answer.keys.list, f.last.keys.list)
+	}
+	var said []string
+	if f.last != nil {
+		said = f.last.ignored
 	}
 	fresh := min(max(answer.fresh, remoteMinFresh), remoteMaxFresh)
 	f.last = answer
@@ -390,10 +382,9 @@ func (s *RemoteKeySet) settle(f *remoteFetching, answer *fetched, wanted map[str
 	s.publish(&remoteState{keys: answer.keys, have: true, begun: answer.begun})
 
 	s.event(KeyEvent{Kind: KeysFetched, Count: len(answer.keys.list), Changed: changed})
-	for _, message := range newIn(ignored, f.ignored) {
+	for _, message := range newIn(answer.ignored, said) {
 		s.event(KeyEvent{Kind: KeyIgnored, Message: message})
 	}
-	f.ignored = ignored
 	if n > 0 {
 		s.event(KeyEvent{Kind: UnknownKeyID, KeyID: one, Count: n})
 	}
@@ -416,6 +407,6 @@ func (s *RemoteKeySet) turn(f *remoteFetching) {
 }
 
 func (s *RemoteKeySet) event(e KeyEvent) {
-	e.URL = s.url
+	e.URL = s.client.url.Redacted()
 	s.tell(e)
 }

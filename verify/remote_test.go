@@ -376,7 +376,7 @@ func TestRemoteFailure(t *testing.T) {
 				begun := time.Now()
 				w.Fail(http.StatusInternalServerError)
 				w.events.take()
-				const failed = "the key set could not be fetched: the server answered with status 500"
+				const failed = "fetch key set: the server answered with status 500"
 				const fresh = 5 * time.Minute
 				stale := 0
 				for time.Since(begun) < fresh+tt.serves {
@@ -423,9 +423,9 @@ func TestRemoteFailsFromTheStart(t *testing.T) {
 		s.Fail(http.StatusBadGateway)
 		w := newRemoteWorldOf(t, verify.RemoteConfig{}, s)
 		w.wantTook(t, a.Token(plain()), verify.KeysUnavailable, 0)
-		w.events.want(t, "the key set could not be fetched: the server answered with status 502")
+		w.events.want(t, "fetch key set: the server answered with status 502")
 		w.Fail(0)
-		time.Sleep(time.Second)
+		time.Sleep(2 * time.Second)
 		w.wantTook(t, a.Token(plain()), "", 0)
 	})
 	// One that does not answer is waited for as long as a fetch takes, or the context lives.
@@ -441,7 +441,7 @@ func TestRemoteFailsFromTheStart(t *testing.T) {
 			t.Error(err)
 		}
 		w.wantTook(t, a.Token(plain()), verify.KeysUnavailable, 9*time.Second)
-		w.events.want(t, "the key set could not be fetched: no whole answer within 10s")
+		w.events.want(t, "fetch key set: no whole answer within 10s")
 		s.Publish(a)
 		s.Resume()
 		time.Sleep(2 * time.Second)

@@ -95,7 +95,7 @@ func TestDependencies(t *testing.T) {
 		allowed := []string{
 			"github.com/ingressauth/ingressauth",
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/inconshreveable/mousetrap",
-			"golang.org/x/sync", "golang.org/x/sys", "golang.org/x/term",
+			"github.com/cenkalti/backoff/v5", "golang.org/x/sync", "golang.org/x/sys", "golang.org/x/term", "golang.org/x/time",
 		}
 		for line := range strings.Lines(string(out)) {
 			module, pkg, _ := strings.Cut(strings.TrimSpace(line), " ")
