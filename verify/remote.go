@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -235,10 +236,12 @@ func (s *RemoteKeySet) isUnknown(id string) bool {
 func (s *RemoteKeySet) remember(asked map[string]struct{}, among keys) (n int, one string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := time.Now()
+	maps.DeleteFunc(s.unknown, func(_ uint64, until time.Time) bool { return !now.Before(until) })
 	if len(s.unknown)+len(asked) > remoteUnknown {
-		clear(s.unknown) // they cost a request a second at most
+		clear(s.unknown) // to ask for them again costs a request a second at most
 	}
-	until := time.Now().Add(remoteForget)
+	until := now.Add(remoteForget)
 	for id := range asked {
 		if _, err := among.key(context.Background(), id, true); err != nil {
 			s.unknown[maphash.String(s.seed, id)] = until
