@@ -16,7 +16,18 @@ func TestCases(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range append(cases, more...) {
+	cases = append(cases, more...)
+	for _, n := range []int{1, 1000} {
+		c, err := keeping(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cases = append(cases, *c)
+	}
+	for _, c := range cases {
+		if c.prepare != nil {
+			c.prepare()
+		}
 		if c.setup != nil {
 			if err := c.setup(); err != nil {
 				t.Fatal(err)
@@ -24,7 +35,7 @@ func TestCases(t *testing.T) {
 		}
 		c.reference()
 		c.do() // it panics where it finds no token, or refuses one
-		if n := c.allocates(); c.ratio > 0 && n > c.allocations {
+		if n := c.allocates(); c.ratio+c.nanoseconds > 0 && n > c.allocations {
 			t.Errorf("%s: %v allocations, of %v", c.what, n, c.allocations)
 		}
 	}

@@ -1,15 +1,17 @@
 // Package verify says who sent a token or a request: whether to believe it, and which
 // session, in whose name, it is from. It is for services that sessions call.
 //
-// A [Verifier] is made once, of the issuers that a service trusts, and asked for each
-// request:
+// A [Verifier] is made once, of the issuers that a service trusts. A [Guard] has it asked
+// for each request to a handler:
 //
-//	principal, err := verifier.VerifyRequest(request)
+//	guard := &verify.Guard{Verifier: verifier, Policy: verify.InOrganization(id)}
+//	http.Handle("/", guard.Handler(handler))
 //
-// Its answer is a [Principal], or a [Refusal] with a reason from a closed list. For
-// self-hosted Claude Code sessions [ClaudeCode] says all that is to be demanded; any
-// other issuer of JWTs is an [Issuer] that says so itself. The issuer's public keys are
-// a [KeySet].
+// The handler gets the [Principal] from the context, by [PrincipalFrom]; who is refused gets
+// a [Refusal] with a reason from a closed list. For self-hosted Claude Code sessions
+// [ClaudeCode] says all that is to be demanded; any other issuer of JWTs is an [Issuer] that
+// says so itself. The issuer's public keys are a [KeySet], mostly a [RemoteKeySet]. Package
+// verifytest helps to test handlers, and module verifygrpc is for gRPC.
 //
 // # What is demanded of a token
 //

@@ -60,8 +60,8 @@ const (
 const ClaudeCodeKeysURL = "https://api.anthropic.com/v1/code/.well-known/jwks.json"
 
 // ClaudeCode returns the issuer of the tokens of Claude Code sessions in the
-// self-hosted environment with this id, which begins with "ccpool_". Its Keys, which
-// are published at [ClaudeCodeKeysURL], are the caller's to set.
+// self-hosted environment with this id, which begins with "ccpool_". Its Keys are the
+// caller's to set, and to close: a [RemoteKeySet] of [ClaudeCodeKeysURL].
 //
 // It demands what the vendor documents ("Verify session identity in self-hosted
 // environments"): ES256, a life of eight hours at most, this environment among the
@@ -108,7 +108,7 @@ func (i Issuer) checked() (Issuer, error) {
 	case i.sessions && slices.ContainsFunc(i.Audiences, func(id string) bool { return !isEnvironment(id) }):
 		return Issuer{}, errNoEnvironment
 	case i.Keys == nil:
-		return Issuer{}, errors.New("it has no Keys: see NewKeySet and NewFileKeySet")
+		return Issuer{}, errors.New("it has no Keys: see NewRemoteKeySet, NewFileKeySet and NewKeySet")
 	case !isPrefix(i.Prefix):
 		return Issuer{}, errors.New("its Prefix holds what no token begins with: letters, digits, - and _ are all that may stand there")
 	case i.Leeway > maxLeeway:

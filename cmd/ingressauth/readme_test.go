@@ -39,7 +39,7 @@ func TestReadmeGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	var examples []byte
-	for _, dir := range []string{".", "control", "verify", "internal/interop"} {
+	for _, dir := range []string{".", "control", "verify", "verify/verifygrpc", "verify/verifytest", "internal/interop"} {
 		b, err := os.ReadFile("../../" + dir + "/example_test.go")
 		if err != nil {
 			t.Fatal(err)
