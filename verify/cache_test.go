@@ -61,7 +61,7 @@ func TestCacheTimes(t *testing.T) {
 	p = wantKept(t, v, token, p, true)
 	at(time.Hour)
 	p = wantKept(t, v, token, p, false) // it is good by the leeway only
-	p = wantKept(t, v, token, p, false)
+	wantKept(t, v, token, p, false)
 	at(time.Hour + time.Minute)
 	wantRefused(t, v, token, verify.Expired)
 

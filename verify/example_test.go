@@ -31,7 +31,7 @@ func Example() {
 	guard := &verify.Guard{
 		Verifier: verifier,
 		OnRefusal: func(r *http.Request, refusal *verify.Refusal) {
-			log.Print(r.URL.Path, ": ", refusal) // the reason and the issuer, and nothing of the token
+			log.Printf("%q: %v", r.URL.Path, refusal) // the reason and the issuer, and nothing of the token
 		},
 	}
 	http.Handle("/", guard.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

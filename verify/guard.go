@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // Guard decides who may pass, for a service's handlers: who is believed and, as its policy
@@ -13,21 +16,25 @@ import (
 // once it is used.
 //
 // A credential that a browser sends by itself, the cookie of a session key, is not enough
-// for what another site may have made the browser ask for. So with one, a request that is
-// unsafe (RFC 9110, section 9.2.1) or an upgrade, as to a WebSocket, is refused if its
-// Sec-Fetch-Site or, if it has none, its Origin says that it is not from here, as
-// [http.CrossOriginProtection] has it: also if it is from another host of the same site.
+// for what another site may have made the browser ask for. So with one, a request other than
+// GET, HEAD and OPTIONS, and every upgrade, as to a WebSocket, is refused if it says that it
+// comes from elsewhere: by Sec-Fetch-Site, which must be "same-origin" or "none" (another
+// host of the same site is elsewhere), or else by Origin, which must be this host's, and of
+// https if the request came by TLS.
 type Guard struct {
 	// Verifier says who sends a request. It is required.
 	Verifier *Verifier
 	// Policy says whether a principal may do what a request asks for. Nil means that
 	// all may who are believed.
 	Policy Policy
-	// CrossOrigin says from which other origins requests with a cookie are taken. Nil
-	// means none. Its deny handler is not used.
-	CrossOrigin *http.CrossOriginProtection
-	// OnRefusal is told of every refusal, for logs and metrics, concurrently. What it
-	// gets is not to be changed. Nil means nobody is.
+	// TrustedOrigins are other origins from which requests with a cookie are taken, as
+	// their Origin says: "https://pages.example". (What answers a browser's question
+	// whether it may send them, by CORS, stands before the guard, since that question
+	// comes without a credential.)
+	TrustedOrigins []string
+	// OnRefusal is told of every refusal, for logs and metrics, concurrently. Where the
+	// client has given up, the refusal wraps the context's error. The request has the
+	// credential: its header is not for a log. Nil means nobody is told.
 	OnRefusal func(*http.Request, *Refusal)
 }
 
@@ -36,7 +43,8 @@ type Guard struct {
 //
 // All others get the status that [Refusal.Status] says, and as a body a problem (RFC 9457)
 // of which "reason" is the refusal's. 401 comes with a challenge (RFC 6750, section 3),
-// without an error where no credential came, and 503 with Retry-After.
+// without an error where no credential came, and 503 with Retry-After. No cache may keep
+// them.
 func (g *Guard) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, refusal := g.Decide(r)
@@ -49,8 +57,9 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 }
 
 // Decide returns who sent a request, or why it is refused, and tells OnRefusal. It is what
-// Handler asks, for who speaks another protocol: it reads the method, the host, the header
-// and the context of r, and Policy whatever else it likes.
+// Handler asks, for who speaks another protocol: it reads the method, the host, the header,
+// TLS and the context of r, and Policy whatever else it likes. The principal is shared, and
+// not to be changed.
 func (g *Guard) Decide(r *http.Request) (*Principal, *Refusal) {
 	p, refusal := g.decide(r)
 	if refusal != nil && g.OnRefusal != nil {
@@ -75,24 +84,43 @@ func (g *Guard) decide(r *http.Request) (*Principal, *Refusal) {
 		return nil, asRefusal(err)
 	}
 	if g.Policy != nil && !g.Policy(p, r) {
-		return nil, &Refusal{Reason: Forbidden, Issuer: p.Issuer, Principal: p}
+		return nil, refusalOf(Forbidden, p)
 	}
 	return p, nil
 }
 
 // isForged reports whether a browser may have been made to send r by another site.
 func (g *Guard) isForged(r *http.Request) bool {
-	protection := g.CrossOrigin
-	if protection == nil {
-		protection = new(http.CrossOriginProtection)
-	}
-	if len(r.Header["Upgrade"]) > 0 {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		// What comes over a WebSocket does what it likes, though GET opens it, and its
 		// answers can be read.
-		r = r.WithContext(r.Context())
-		r.Method = http.MethodPost
+		if len(r.Header["Upgrade"]) == 0 {
+			return false
+		}
 	}
-	return protection.Check(r) != nil
+	sites, origins := r.Header["Sec-Fetch-Site"], r.Header["Origin"]
+	switch {
+	case len(sites) > 1, len(origins) > 1: // no browser
+		return true
+	case len(origins) == 1 && slices.Contains(g.TrustedOrigins, origins[0]):
+		return false
+	case len(sites) == 1 && sites[0] != "none":
+		// It is right where a proxy has changed Host, and Origin seems to be elsewhere.
+		return sites[0] != "same-origin"
+	case len(origins) == 1:
+		return !isOriginOf(origins[0], r)
+	}
+	return false // it is not a browser, or nobody made it
+}
+
+// isOriginOf reports whether an origin is the one that r was sent to.
+func isOriginOf(origin string, r *http.Request) bool {
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) { // "null" has no host
+		return false
+	}
+	return u.Scheme == "https" || u.Scheme == "http" && r.TLS == nil // else who answers for http is another
 }
 
 // Status returns the status of an answer to who is refused (RFC 9110, section 15): 403 for
@@ -109,7 +137,7 @@ func (r *Refusal) Status() int {
 }
 
 // retryAfterSeconds is when somebody may come again who was refused for what is
-// unavailable: keys are fetched again within seconds, if somebody asks for them.
+// unavailable. Keys are mostly fetched again within seconds.
 const retryAfterSeconds = "5"
 
 // answer tells who is refused as much as is theirs to know.
@@ -124,6 +152,10 @@ func (r *Refusal) answer(w http.ResponseWriter) {
 		panic(err) // a number and two strings
 	}
 	h := w.Header()
+	for _, name := range []string{"Content-Encoding", "Etag", "Last-Modified"} {
+		h.Del(name) // which somebody before us has set for another body
+	}
+	h.Set("Cache-Control", "no-store")
 	switch {
 	case r.Reason == NoCredential:
 		h.Set("WWW-Authenticate", `Bearer realm="session"`) // a challenge has some parameter
@@ -141,14 +173,28 @@ func (r *Refusal) answer(w http.ResponseWriter) {
 // principalKey is the key of a principal in a context.
 type principalKey struct{}
 
-// WithPrincipal returns a context that has p, as the handlers behind a [Guard] get one.
+// principalContext is a context with a principal.
+type principalContext struct {
+	context.Context
+	principal Principal
+}
+
+func (c *principalContext) Value(key any) any {
+	if key == (principalKey{}) {
+		return &c.principal
+	}
+	return c.Context.Value(key)
+}
+
+// WithPrincipal returns a context that has a copy of p, as the handlers behind a [Guard] get
+// one.
 func WithPrincipal(ctx context.Context, p *Principal) context.Context {
-	return context.WithValue(ctx, principalKey{}, p)
+	return &principalContext{ctx, *p}
 }
 
 // PrincipalFrom returns who sent the request that a context is of, if a [Guard] has let it
-// through.
+// through. It is this request's own.
 func PrincipalFrom(ctx context.Context) (p *Principal, ok bool) {
 	p, ok = ctx.Value(principalKey{}).(*Principal)
-	return p, ok && p != nil
+	return p, ok
 }

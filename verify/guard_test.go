@@ -8,9 +8,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -82,12 +84,20 @@ func TestGuard(t *testing.T) {
 					r.Header.Set("Authorization", tt.authorization)
 				}
 				w := httptest.NewRecorder()
+				// Somebody before has said how the answer is to be kept.
+				for _, name := range []string{"Cache-Control", "ETag", "Content-Encoding", "Last-Modified"} {
+					w.Header().Set(name, "x")
+				}
 				guard.Handler(hello).ServeHTTP(w, r)
+				if kept := w.Header()["Etag"] != nil && w.Header()["Content-Encoding"] != nil && w.Header()["Last-Modified"] != nil; kept != (tt.status == 200) ||
+					(w.Header().Get("Cache-Control") == "no-store") == (tt.status == 200) {
+					t.Errorf("fields that are not ours: %v", w.Header())
+				}
 				if w.Code != tt.status || w.Header().Get("WWW-Authenticate") != tt.challenge {
 					t.Errorf("status %d, challenge %q", w.Code, w.Header().Get("WWW-Authenticate"))
 				}
-				if after := w.Header().Get("Retry-After"); (after != "") != (tt.status == 503) {
-					t.Errorf("Retry-After: %s", after)
+				if seconds, err := strconv.Atoi(w.Header().Get("Retry-After")); (err == nil && seconds > 0) != (tt.status == 503) {
+					t.Errorf("Retry-After: %s", w.Header().Get("Retry-After"))
 				}
 				if tt.reason == "" {
 					if got := w.Body.String(); got != "hello session_1true" || told != nil {
@@ -102,7 +112,7 @@ func TestGuard(t *testing.T) {
 				if len(told) != 1 || told[0].Reason != tt.reason || told[0].Status() != tt.status {
 					t.Fatalf("told of %v", told)
 				}
-				if known := told[0].Principal != nil; known != (tt.reason == verify.Forbidden || tt.reason == verify.Revoked) || known && told[0].Principal.Session != "session_1" {
+				if known := told[0].Principal != nil; known != (tt.reason == verify.Forbidden || tt.reason == verify.Revoked) || known && (told[0].Principal.Session != "session_1" || told[0].Issuer != "ccr") {
 					t.Errorf("who is refused: %+v", told[0].Principal)
 				}
 				if tt.reason == verify.NoCredential != errors.Is(told[0], ingressauth.ErrNoToken) {
@@ -132,10 +142,6 @@ func closedKeySet(t testing.TB) verify.KeySet {
 func TestGuardCrossSite(t *testing.T) {
 	c := config(plainIssuer(t))
 	c.SessionKeys = newSessionKeys()
-	trusting := new(http.CrossOriginProtection)
-	if err := trusting.AddTrustedOrigin("https://pages.example"); err != nil {
-		t.Fatal(err)
-	}
 	type header = map[string]string
 	const (
 		site, origin, upgrade = "Sec-Fetch-Site", "Origin", "Upgrade"
@@ -160,6 +166,15 @@ func TestGuardCrossSite(t *testing.T) {
 		{"POST", header{origin: here}, true},
 		{"POST", header{origin: elsewhere}, false},
 		{"POST", header{origin: "null"}, false},
+		{"POST", header{origin: ""}, false},
+		{"POST", header{origin: "http://service.example"}, false}, // though this is https
+		{"POST", header{origin: "//service.example"}, false},
+		{"POST", header{origin: "file://"}, false},
+		{"POST", header{origin: "https://Service.Example"}, true},
+		{"POST", header{site: "none", origin: elsewhere}, false},
+		{"POST", header{site: "none", origin: here}, true},
+		{"POST", header{site: "same-origin", origin: elsewhere}, true}, // behind a proxy that changes Host
+		{"POST", header{site: ""}, false},
 		{"POST", header{origin: "https://service.example.elsewhere.example"}, false},
 		{"POST", header{origin: here + ":8443"}, false},
 		{"POST", header{site: "same-origin", origin: here}, true},
@@ -193,7 +208,7 @@ func TestGuardCrossSite(t *testing.T) {
 				want = true
 			case "trusted":
 				r.Header.Set("Cookie", "sessionKey="+oneKey)
-				guard.CrossOrigin = trusting
+				guard.TrustedOrigins = []string{"https://pages.example"}
 				want = want || r.Header.Get(origin) == "https://pages.example"
 			}
 			p, refusal := guard.Decide(r)
@@ -202,11 +217,62 @@ func TestGuardCrossSite(t *testing.T) {
 			} else if !ok && (refusal.Reason != verify.CrossSite || refusal.Status() != 403) {
 				t.Errorf("%s with %v: %v", tt.method, tt.header, refusal)
 			}
-			if r.Method != tt.method {
-				t.Error("the request is another")
-			}
 		}
 	}
+
+	// Fields that stand twice, and a request without a host, are no browser's.
+	guard := &verify.Guard{Verifier: newVerifier(t, c)}
+	for name, change := range map[string]func(*http.Request){
+		"two of Sec-Fetch-Site": func(r *http.Request) { r.Header[site] = []string{"same-origin", "cross-site"} },
+		"two of Origin":         func(r *http.Request) { r.Header[origin] = []string{here, elsewhere} },
+		"no host, and null":     func(r *http.Request) { r.Host, r.Header[origin] = "", []string{"null"} },
+	} {
+		r := httptest.NewRequest("POST", here, nil)
+		r.Header.Set("Cookie", "sessionKey="+oneKey)
+		change(r)
+		if _, refusal := guard.Decide(r); refusal == nil || refusal.Reason != verify.CrossSite {
+			t.Errorf("%s: %v", name, refusal)
+		}
+	}
+	// Without TLS the scheme says nothing.
+	r := httptest.NewRequest("POST", "http://service.example/", nil)
+	r.Header.Set("Cookie", "sessionKey="+oneKey)
+	for _, scheme := range []string{"http", "https"} { // a proxy may have ended TLS
+		r.Header.Set(origin, scheme+"://service.example")
+		if _, refusal := guard.Decide(r); refusal != nil {
+			t.Errorf("%s: %v", scheme, refusal)
+		}
+	}
+	r.Header.Set(origin, "ftp://service.example")
+	if _, refusal := guard.Decide(r); refusal == nil {
+		t.Error("ftp: not refused")
+	}
+	// It is answered like other refusals.
+	w := httptest.NewRecorder()
+	guard.Handler(hello).ServeHTTP(w, r)
+	if w.Code != 403 || w.Body.String() != `{"status":403,"title":"Forbidden","reason":"cross-site"}` {
+		t.Errorf("%d: %s", w.Code, w.Body)
+	}
+}
+
+// TestGuardGivenUp has a client give up while keys are awaited.
+func TestGuardGivenUp(t *testing.T) {
+	a := newSigner("a")
+	synctest.Test(t, func(t *testing.T) {
+		s := new(verifytest.KeyServer)
+		s.Stall()
+		w := newRemoteWorldOf(t, verify.RemoteConfig{}, s)
+		var told *verify.Refusal
+		guard := &verify.Guard{Verifier: w.verifier, OnRefusal: func(_ *http.Request, r *verify.Refusal) { told = r }}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		r := httptest.NewRequest("GET", "/", nil).WithContext(ctx)
+		r.Header.Set("Authorization", "Bearer "+a.Token(plain()))
+		begun := time.Now()
+		if _, refusal := guard.Decide(r); refusal != told || !errors.Is(refusal, context.DeadlineExceeded) || time.Since(begun) != time.Second {
+			t.Errorf("after %v: %v", time.Since(begun), refusal)
+		}
+	})
 }
 
 func TestPolicies(t *testing.T) {
@@ -229,6 +295,8 @@ func TestPolicies(t *testing.T) {
 		"AnyOf":                   {verify.AnyOf(reads, verify.CreatedBy(verify.Agent)), "+- ++ +-"},
 		"AnyOf, none":             {verify.AnyOf(), "-- -- --"},
 		"one of the caller's own": {reads, "+- +- +-"},
+		"AllOf, nil":              {verify.AllOf(reads, nil), "-- -- --"},
+		"AnyOf, nil":              {verify.AnyOf(nil, reads), "+- +- +-"},
 	} {
 		var got []string
 		for _, p := range []*verify.Principal{human, agent, nobody} {
@@ -250,13 +318,21 @@ func TestPolicies(t *testing.T) {
 
 func TestPrincipalFrom(t *testing.T) {
 	ctx := context.Background()
-	for _, ctx := range []context.Context{ctx, verify.WithPrincipal(ctx, nil)} {
-		if p, ok := verify.PrincipalFrom(ctx); p != nil || ok {
-			t.Errorf("%v, %v", p, ok)
-		}
+	if p, ok := verify.PrincipalFrom(ctx); p != nil || ok {
+		t.Errorf("%v, %v", p, ok)
 	}
-	p := new(verify.Principal)
-	if got, ok := verify.PrincipalFrom(verifytest.Request(p, "GET", "/", nil).Context()); got != p || !ok {
+	type key struct{}
+	p := &verify.Principal{Session: "session_1"}
+	ctx = verify.WithPrincipal(context.WithValue(ctx, key{}, "value"), p)
+	got, ok := verify.PrincipalFrom(context.WithValue(ctx, key{}, "another"))
+	if !ok || got.Session != "session_1" || ctx.Value(key{}) != "value" {
+		t.Errorf("%v, %v", got, ok)
+	}
+	got.Session = "changed" // which is the request's own
+	if p.Session != "session_1" {
+		t.Error("it is shared")
+	}
+	if got, ok := verify.PrincipalFrom(verifytest.Request(p, "GET", "/", nil).Context()); !ok || got.Session != "session_1" {
 		t.Errorf("%v, %v", got, ok)
 	}
 }

@@ -6,7 +6,8 @@ import (
 )
 
 // Policy says whether a principal, which is believed, may do what a request asks for. It
-// is called concurrently, and changes neither.
+// is called concurrently, and must change neither: the principal is shared with the requests
+// to come.
 type Policy func(p *Principal, r *http.Request) bool
 
 // InOrganization lets those pass who act for one of the organisations with these ids.
@@ -27,18 +28,19 @@ func CreatedBy(kinds ...CreatorKind) Policy {
 }
 
 // AllOf lets those pass whom each of these policies lets pass, and nobody if there are
-// none.
+// none, or one is nil.
 func AllOf(policies ...Policy) Policy {
 	policies = slices.Clone(policies)
 	return func(p *Principal, r *http.Request) bool {
-		return len(policies) > 0 && !slices.ContainsFunc(policies, func(allows Policy) bool { return !allows(p, r) })
+		return len(policies) > 0 && !slices.ContainsFunc(policies, func(allows Policy) bool { return allows == nil || !allows(p, r) })
 	}
 }
 
-// AnyOf lets those pass whom at least one of these policies lets pass.
+// AnyOf lets those pass whom at least one of these policies lets pass. One that is nil lets
+// nobody.
 func AnyOf(policies ...Policy) Policy {
 	policies = slices.Clone(policies)
 	return func(p *Principal, r *http.Request) bool {
-		return slices.ContainsFunc(policies, func(allows Policy) bool { return allows(p, r) })
+		return slices.ContainsFunc(policies, func(allows Policy) bool { return allows != nil && allows(p, r) })
 	}
 }

@@ -51,14 +51,15 @@ const (
 	RevocationsUnavailable Reason = "revocations unavailable"
 )
 
-// Refusal is the error of a credential that is not believed. It holds nothing of it.
+// Refusal is the error of a credential that is not believed, or may not do what it was sent
+// for. It holds nothing of it.
 type Refusal struct {
 	Reason Reason
 	// Issuer is the trusted issuer ("iss") that the credential is from, or claims
 	// to be from, or "" where that is not known.
 	Issuer string
-	// Principal is who sent it, where that is known: with [Revoked] and [Forbidden].
-	// It is for the service's log, too.
+	// Principal is who sent it, where that is known: with [Revoked] and [Forbidden],
+	// else nil. It is for the service's log, too.
 	Principal *Principal
 	// Err is why something is unavailable, or nil. It is for the service's log,
 	// and not for whoever sent the credential.
@@ -87,6 +88,12 @@ func (r *Refusal) Error() string {
 
 // Unwrap returns Err.
 func (r *Refusal) Unwrap() error { return r.Err }
+
+// refusalOf returns the refusal of who is known. It has a copy, since p may be shared.
+func refusalOf(reason Reason, p *Principal) *Refusal {
+	who := *p
+	return &Refusal{Reason: reason, Issuer: p.Issuer, Principal: &who}
+}
 
 // asRefusal returns err, which is one.
 func asRefusal(err error) *Refusal {

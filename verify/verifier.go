@@ -21,7 +21,7 @@ type Config struct {
 	// SessionKeys knows session keys. Nil means that they are refused.
 	SessionKeys SessionKeys
 	// CacheBytes is how much memory verified tokens may take, about, so that each is
-	// verified once: a kilobyte, and twice the length of the token. 0 means 64 MiB; with
+	// verified once. One of a session takes two kilobytes or three. 0 means 64 MiB; with
 	// a negative one, none is kept.
 	CacheBytes int
 	// Now is the clock. Nil means [time.Now].
@@ -104,7 +104,7 @@ func (v *Verifier) unlessRevoked(ctx context.Context, p *Principal) (*Principal,
 	case err != nil:
 		return nil, &Refusal{Reason: RevocationsUnavailable, Issuer: p.Issuer, Err: err}
 	case revoked:
-		return nil, &Refusal{Reason: Revoked, Issuer: p.Issuer, Principal: p}
+		return nil, refusalOf(Revoked, p)
 	}
 	return p, nil
 }
@@ -119,7 +119,7 @@ func (v *Verifier) believe(ctx context.Context, token string) (*Principal, error
 		if err != nil {
 			return nil, err
 		}
-		return e.principal, nil
+		return &e.principal, nil
 	}
 	hash := v.cache.hash(token)
 	for {
@@ -128,7 +128,7 @@ func (v *Verifier) believe(ctx context.Context, token string) (*Principal, error
 				if !e.used.Load() { // a store would have all processors fetch it again
 					e.used.Store(true)
 				}
-				return e.principal, nil
+				return &e.principal, nil
 			}
 			v.cache.drop(e)
 		}
@@ -167,7 +167,7 @@ func (f *flight) principal() (*Principal, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
-	return f.found.principal, nil
+	return &f.found.principal, nil
 }
 
 // decide does what believe does, of a token that is not known. The hash is the cache's.
@@ -225,7 +225,8 @@ func (i *Issuer) judge(j *jws, claims []member, k *key, clock func() time.Time) 
 	if !ok {
 		return nil, &Refusal{Reason: WrongAudience, Issuer: i.Issuer}
 	}
-	p := &Principal{Issuer: i.Issuer, claims: j.payload}
+	e := &verified{issuer: i, key: k, hasKeyID: j.header.hasKeyID, principal: Principal{Issuer: i.Issuer, claims: j.payload}}
+	p := &e.principal
 	notBefore, wrong := i.readClaims(p, claims)
 	if wrong == "" && i.sessions {
 		wrong = i.checkSession(p, aud, audience)
@@ -237,10 +238,8 @@ func (i *Issuer) judge(j *jws, claims []member, k *key, clock func() time.Time) 
 	if reason := i.checkTimes(p, notBefore, now); reason != "" {
 		return nil, &Refusal{Reason: reason, Issuer: i.Issuer}
 	}
-	return &verified{
-		principal: p, issuer: i, key: k, hasKeyID: j.header.hasKeyID,
-		from: nanoseconds(i.goodFrom(p, notBefore)), until: nanoseconds(p.ExpiresAt),
-	}, nil
+	e.from, e.until = nanoseconds(i.goodFrom(p, notBefore)), nanoseconds(p.ExpiresAt)
+	return e, nil
 }
 
 // forget keeps the room in s for another token, and nothing of this one.

@@ -11,7 +11,8 @@
 // gets the reason as message, and the code [codes.Unauthenticated], [codes.PermissionDenied]
 // or [codes.Unavailable], the last of which says to come again.
 //
-// A server's interceptor is asked for all of its services. Where one of them, such as a
+// A server needs both interceptors: with one, methods of the other kind are not guarded. They
+// are asked for all of its services. Where one of them, such as a
 // health check, is for everybody, call the interceptor from one that lets that one pass.
 package verifygrpc
 
@@ -64,7 +65,10 @@ func (s *guardedStream) Context() context.Context { return s.ctx }
 // admit returns the context of a call with its principal, or the error that answers it.
 func admit(ctx context.Context, g *verify.Guard, method string) (context.Context, error) {
 	p, refusal := g.Decide(requestOf(ctx, method))
-	if refusal != nil {
+	switch {
+	case refusal != nil && ctx.Err() != nil: // nobody waits for an answer any more
+		return nil, status.FromContextError(ctx.Err()).Err()
+	case refusal != nil:
 		return nil, status.Error(codeOf(refusal), string(refusal.Reason))
 	}
 	return verify.WithPrincipal(ctx, p), nil

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -167,6 +168,11 @@ func TestInterceptors(t *testing.T) {
 			}
 		})
 	}
+	for name := range w.last.Header {
+		if strings.HasPrefix(name, ":") {
+			t.Errorf("the guard sees a field %s", name)
+		}
+	}
 	if r := w.last; r.Method != "POST" || r.URL.Path != "/grpc.health.v1.Health/Watch" || r.Host != w.address || r.TLS == nil || r.RemoteAddr == "" || r.Header.Get("Authorization") == "" {
 		t.Errorf("the guard sees %+v", r)
 	}
@@ -182,6 +188,33 @@ func TestPolicy(t *testing.T) {
 	w.guard.Verifier = nil
 	if code, message := w.call(t, md); code != codes.Unavailable || message != "keys unavailable" {
 		t.Errorf("%v: %s", code, message)
+	}
+}
+
+// TestGivenUp has a caller give up while it is verified.
+func TestGivenUp(t *testing.T) {
+	w := newWorld(t, nil)
+	keys := verifytest.NewKeyServer()
+	defer keys.Close()
+	keys.Stall()
+	set, err := verify.NewRemoteKeySet(verify.RemoteConfig{URL: keys.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	issuer, err := verify.ClaudeCode(environment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuer.Keys = set
+	if w.guard.Verifier, err = verify.New(verify.Config{Issuers: []verify.Issuer{issuer}}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer sk-ant-cc-"+w.signer.Token(verifytest.Session(environment, time.Now())))))
+	cancel()
+	_, err = verifygrpc.UnaryServerInterceptor(w.guard)(ctx, nil, &grpc.UnaryServerInfo{FullMethod: "/x/Y"}, nil)
+	if status.Code(err) != codes.Canceled {
+		t.Error(err)
 	}
 }
 

@@ -55,9 +55,12 @@ func (s *KeyServer) SetMaxAge(d time.Duration) {
 	s.maxAge = d
 }
 
-// Fail has requests answered with this status and an HTML page, until it is told to
-// fail with 0.
+// Fail has requests answered with this status, which is of an error (400 to 599), and an
+// HTML page, until it is told to fail with 0.
 func (s *KeyServer) Fail(status int) {
+	if status != 0 && (status < 400 || status > 599) {
+		panic(fmt.Sprintf("verifytest: %d is no status of an error", status))
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status = status
@@ -119,8 +122,10 @@ func (s *KeyServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(jwks))
 }
 
-// Close ends a server that [NewKeyServer] returned, and requests that wait.
+// Close ends requests that wait, and a server that [NewKeyServer] returned.
 func (s *KeyServer) Close() {
 	s.Resume()
-	s.server.Close()
+	if s.server != nil {
+		s.server.Close()
+	}
 }

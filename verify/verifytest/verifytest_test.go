@@ -29,12 +29,14 @@ func TestKeyServer(t *testing.T) {
 		defer cancel()
 		r, err := http.NewRequestWithContext(ctx, "GET", s.URL, nil)
 		if err != nil {
-			t.Fatal(err)
+			t.Error(err)
+			return
 		}
 		r.Header.Set("If-None-Match", etag)
 		response, err := client.Do(r)
 		if err != nil {
-			t.Fatal(err)
+			t.Error(err)
+			return
 		}
 		defer response.Body.Close()
 		body, err := io.ReadAll(response.Body)
@@ -53,12 +55,21 @@ func TestKeyServer(t *testing.T) {
 	s.Fail(0)
 	s.Stall()
 	s.Stall()
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, "GET", s.URL, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	arrived := func(n int) {
+		for end := time.Now().Add(10 * time.Second); s.Fetches() < n && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	go func() {
+		arrived(5)
+		cancel()
+	}()
 	if _, err := client.Do(r); err == nil {
 		t.Error("it answers, though it is stalled")
 	}
@@ -67,9 +78,7 @@ func TestKeyServer(t *testing.T) {
 		defer close(done)
 		get(200, `"kid":"b"`, "public, max-age=300")
 	}()
-	for s.Fetches() < 6 {
-		time.Sleep(time.Millisecond)
-	}
+	arrived(6)
 	s.Resume()
 	s.Resume()
 	<-done
@@ -78,4 +87,37 @@ func TestKeyServer(t *testing.T) {
 	if n := s.Fetches(); n != 7 {
 		t.Errorf("%d fetches, want 7", n)
 	}
+}
+
+func TestNewPrincipal(t *testing.T) {
+	p := verifytest.NewPrincipal(verifytest.Session("ccpool_test", time.Now()).With("more", "x"))
+	if p.Session != "session_1" || p.Organization != "org-1" || p.Creator.Kind != verify.User || !strings.Contains(string(p.Claims()), `"more":"x"`) {
+		t.Errorf("%+v", p)
+	}
+	for _, claims := range []verifytest.Claims{nil, {"iss": "x"}, {"iss": "x", "aud": "y"}, {"iss": "x", "aud": "y", "exp": 1}} {
+		func() {
+			defer func() {
+				if s, _ := recover().(string); !strings.HasPrefix(s, "verifytest: claims: ") {
+					t.Errorf("%v: %q", claims, s)
+				}
+			}()
+			verifytest.NewPrincipal(claims)
+		}()
+	}
+}
+
+// TestMisuse has what makes no sense panic in the test that does it.
+func TestMisuse(t *testing.T) {
+	s := new(verifytest.KeyServer)
+	for _, status := range []int{-1, 99, 100, 200, 304, 600} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("Fail(%d) does not panic", status)
+				}
+			}()
+			s.Fail(status)
+		}()
+	}
+	s.Close() // there is nothing to close
 }
