@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,6 +54,8 @@ const (
 	remoteBurst = 5
 	// remoteForget is how long an id that was not there is not asked for again.
 	remoteForget = 5 * time.Second
+	// remoteLongestID is the length of the longest id that keys are fetched for, in bytes.
+	remoteLongestID = 1 << 10
 	// remoteUnknown is how many such ids are known, and how many are asked for at once.
 	remoteUnknown = 1024
 	// remoteWaiters is how many callers wait at once, and remoteWait how long one does,
@@ -78,7 +81,7 @@ const (
 // be there; so it is if a thousand others wait.
 //
 // An answer is read as [NewKeySet] reads a key set, up to 1 MiB of it, within ten seconds
-// and after three redirects at most, which lead to https only. An answer that is no key set
+// and after three redirects at most, to https or on this machine. An answer that is no key set
 // is a failure. One without any key of use is a set, too: every token is then refused.
 type RemoteKeySet struct {
 	client   *keyClient
@@ -167,7 +170,7 @@ func (s *RemoteKeySet) await(ctx context.Context, state *remoteState, id string,
 			s.want(id, hasID, false)
 			return nil, state.failure
 		}
-		if state.have && (!hasID || slow != nil && !state.begun.Before(arrived) || s.isUnknown(id)) {
+		if state.have && (!hasID || len(id) > remoteLongestID || slow != nil && !state.begun.Before(arrived) || s.isUnknown(id)) {
 			return nil, errNoKey
 		}
 		if slow == nil {
@@ -198,11 +201,11 @@ func (s *RemoteKeySet) await(ctx context.Context, state *remoteState, id string,
 func (s *RemoteKeySet) want(id string, hasID, waits bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.wanted[id]; hasID && !ok {
+	if _, ok := s.wanted[id]; hasID && !ok && len(id) <= remoteLongestID {
 		if len(s.wanted) == remoteUnknown {
 			return false
 		}
-		s.wanted[id] = struct{}{}
+		s.wanted[strings.Clone(id)] = struct{}{} // it is part of a token
 	}
 	if waits {
 		if s.waiters == remoteWaiters {

@@ -281,7 +281,9 @@ func TestRemoteUnknownID(t *testing.T) {
 		all.Wait()
 		w.wantFetches(t, 13)
 
-		// A token without an id wants no fetch.
+		// One that is longer than any key's wants no fetch, and neither does none.
+		w.wantTook(t, newSigner(strings.Repeat("x", 1025)).Token(plain()), verify.WrongKey, 0)
+		w.wantFetches(t, 13)
 		w.wantTook(t, c.Sign(`{"alg":"EdDSA"}`, plain().JSON()), verify.WrongKey, 0)
 		w.wantFetches(t, 13)
 	})
