@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
 	"math/bits"
 	"strings"
@@ -18,6 +19,8 @@ const (
 	// cacheOverhead is about what a token takes beside its claims and what does not stand
 	// there.
 	cacheOverhead = 1 << 10
+	// maxBuckets bounds what a cache takes that is empty: 32 MiB.
+	maxBuckets = 1 << 22
 	// refusedFor is how long a refusal is remembered, and refusedSlots how many are.
 	refusedFor   = 10 * time.Second
 	refusedSlots = 256
@@ -33,6 +36,7 @@ type verified struct {
 	hash        uint64
 	next        atomic.Pointer[verified] // of the same bucket
 	length      int                      // of the token, which is head and tail
+	size        int                      // in bytes, as the cache counts
 	from, until int64                    // when it is good, in nanoseconds since the Unix epoch by the verifier's clock
 	issuer      *Issuer
 	key         *key
@@ -50,21 +54,27 @@ func (e *verified) is(token string) bool {
 	return e.length == len(token) && string(e.head[:n]) == token[:n] && e.tail == token[n:]
 }
 
-// size is about how many bytes e takes.
-func (e *verified) size() int { return cacheOverhead + len(e.tail) + len(e.principal.claims) }
+// sizeOf is about how many bytes e takes.
+func sizeOf(e *verified) int {
+	n := cacheOverhead + len(e.tail) + len(e.principal.claims)
+	if strings.IndexByte(e.principal.claims, '\\') >= 0 {
+		n += len(e.principal.claims) // strings with escapes are copies
+	}
+	return n
+}
 
 // holdsNow reports whether a token that was believed is still good at this time, and its
-// key still the one that the issuer has for it.
-func (e *verified) holdsNow(ctx context.Context, now time.Time) bool {
+// key still the one that the issuer has for it. If not, it says whether it may be again.
+func (e *verified) holdsNow(ctx context.Context, now time.Time) (holds, ended bool) {
 	if n := nanoseconds(now); n < e.from || n >= e.until {
-		return false
+		return false, n >= e.until
 	}
 	id := ""
 	if e.hasKeyID {
 		id = e.key.id
 	}
-	k, err := e.issuer.Keys.key(ctx, id, e.hasKeyID)
-	return err == nil && k == e.key
+	k, err := e.issuer.Keys.known(ctx, id, e.hasKeyID)
+	return err == nil && k == e.key, err == nil || errors.Is(err, errNoKey)
 }
 
 // cache keeps verified tokens. Finding one takes no lock and never waits for who adds one.
@@ -103,7 +113,7 @@ type refused struct {
 }
 
 func newCache(maxBytes int) *cache {
-	n := max(1, maxBytes/cacheOverhead)
+	n := min(max(1, maxBytes/cacheOverhead), maxBuckets)
 	return &cache{
 		seed: maphash.MakeSeed(), buckets: make([]atomic.Pointer[verified], 1<<bits.Len(uint(n-1))),
 		maxBytes: maxBytes, flights: make(map[string]*flight),
@@ -130,8 +140,8 @@ func (c *cache) find(token string, hash uint64) *verified {
 func (c *cache) add(e *verified, token string, hash uint64, now time.Time) {
 	e.hash, e.length = hash, len(token)
 	e.tail = strings.Clone(token[copy(e.head[:], token):]) // the token may be part of something longer
-	size := e.size()
-	if size > c.maxBytes {
+	e.size = sizeOf(e)
+	if e.size > c.maxBytes {
 		return
 	}
 	c.mu.Lock()
@@ -150,7 +160,7 @@ func (c *cache) add(e *verified, token string, hash uint64, now time.Time) {
 			c.sweep++
 		}
 	}
-	for passed := 0; c.bytes+size > c.maxBytes; passed++ {
+	for passed := 0; c.bytes+e.size > c.maxBytes; passed++ {
 		if c.hand >= len(c.all) {
 			c.hand = 0
 		}
@@ -165,7 +175,7 @@ func (c *cache) add(e *verified, token string, hash uint64, now time.Time) {
 	b.Store(e)
 	e.index = len(c.all)
 	c.all = append(c.all, e)
-	c.bytes += size
+	c.bytes += e.size
 }
 
 // drop removes e, if it is still there.
@@ -189,7 +199,7 @@ func (c *cache) remove(e *verified) {
 	c.all[e.index].index = e.index
 	c.all[last] = nil
 	c.all = c.all[:last]
-	c.bytes -= e.size()
+	c.bytes -= e.size
 }
 
 // board returns the verification of a token that is under way, or else begins one, which

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"strings"
@@ -56,7 +57,7 @@ func TestCacheTimes(t *testing.T) {
 	at(-time.Minute - 1)
 	wantRefused(t, v, token, verify.NotYetValid)
 	at(0)
-	p = wantKept(t, v, token, p, false)
+	p = wantKept(t, v, token, p, true)
 	at(time.Hour - 1)
 	p = wantKept(t, v, token, p, true)
 	at(time.Hour)
@@ -106,11 +107,24 @@ func TestCacheKeys(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		wantRefused(t, w.verifier, without, verify.WrongKey)
 
-		// When keys are too old, they are so for all tokens.
-		principalOf(t, w.verifier, ofA)
+		// When keys are too old, they are so for all tokens, until they are back.
+		p = principalOf(t, w.verifier, ofA)
 		w.Fail(500)
 		time.Sleep(65*time.Minute + time.Second)
 		wantRefused(t, w.verifier, ofA, verify.KeysUnavailable)
+		w.Fail(0)
+		time.Sleep(10 * time.Second)
+		wantKept(t, w.verifier, ofA, p, true)
+
+		// Whose key has left, waits for a fetch as if it came for the first time, and once.
+		w.Publish(b)
+		time.Sleep(5 * time.Minute)
+		w.Stall()
+		var all sync.WaitGroup
+		all.Go(func() { w.wantTook(t, ofA, verify.WrongKey, 6*time.Second) })
+		time.Sleep(6 * time.Second)
+		w.Resume()
+		all.Wait()
 	})
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newSigner("a"), newSigner("b")
@@ -214,11 +228,27 @@ func TestCacheBounds(t *testing.T) {
 	wantKept(t, v, cold, pCold, false)
 	wantKept(t, v, hot, pHot, true)
 
+	// Strings with escapes are copies, which are counted.
+	v = newVerifier(t, c)
+	before = heap()
+	escaped := strings.Repeat("x", 3000) + "\n"
+	for n := range 500 {
+		principalOf(t, v, s.Token(plain().With("sub", fmt.Sprint(escaped, n))))
+	}
+	if grown := heap() - before; grown > 1<<20+200<<10 {
+		t.Errorf("with escapes, the heap has grown by %d bytes", grown)
+	}
+	runtime.KeepAlive(v)
+
 	// One that is too long for all of it is verified every time.
 	c.CacheBytes = 1
 	v = newVerifier(t, c)
 	wantKept(t, v, hot, principalOf(t, v, hot), false)
-	// And so are all without a cache.
+	// As much as there is.
+	c.CacheBytes = math.MaxInt
+	v = newVerifier(t, c)
+	wantKept(t, v, hot, principalOf(t, v, hot), true)
+	// And all are without a cache.
 	c.CacheBytes = -1
 	v = newVerifier(t, c)
 	wantKept(t, v, hot, principalOf(t, v, hot), false)
@@ -424,5 +454,18 @@ func TestCacheConcurrently(t *testing.T) {
 	all.Wait()
 	if good.Load() == 0 {
 		t.Error("none was good")
+	}
+}
+
+// TestCacheCollisions has tokens of one hash, which differ in their first or their last byte,
+// or their length, on both sides of where their text is cut.
+func TestCacheCollisions(t *testing.T) {
+	for _, n := range []int{1, 10, 567, 568, 569, 2000} {
+		one := strings.Repeat("x", n)
+		for _, other := range []string{"y" + one[1:], one[1:] + "y", one[1:], one + "x", ""} {
+			if verify.CacheCollides(one, other) {
+				t.Errorf("of %d bytes and %d: one is taken for the other", n, len(other))
+			}
+		}
 	}
 }

@@ -1,6 +1,10 @@
 package verify
 
-import "context"
+import (
+	"context"
+	"math"
+	"time"
+)
 
 // VerifyJWS returns the payload of a JWS that a key of the set signed, whatever it is:
 // the half of Verify that vectors without claims are for.
@@ -18,4 +22,20 @@ func VerifyJWS(text string, set KeySet) (payload string, err error) {
 		return "", &Refusal{Reason: WrongSignature}
 	}
 	return j.payload, nil
+}
+
+// Remembers returns how many ids a key set is to be fetched for, and of how many it is known
+// that it does not have them.
+func (s *RemoteKeySet) Remembers() (wanted, unknown int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.wanted), len(s.unknown)
+}
+
+// CacheCollides reports whether a cache takes one of two tokens for the other, where their
+// hashes are the same.
+func CacheCollides(one, other string) bool {
+	c := newCache(1 << 20)
+	c.add(&verified{until: math.MaxInt64}, one, 7, time.Now())
+	return c.find(other, 7) != nil || c.find(one, 7) == nil
 }

@@ -24,11 +24,13 @@ const (
 	fetchRedirects = 3
 	fetchHeader    = 64 << 10    // bytes
 	fetchRetry     = time.Minute // the longest Retry-After that is heeded
+	fetchETag      = 256         // bytes; a longer one is forgotten
+	fetchError     = 200         // bytes of an error, which a server may have chosen
 )
 
 // FetchKeySet returns the keys that are published at a URL, fetched once, as
 // [RemoteKeySet] does it, for programs that verify and end. They never change. What is
-// left out is logged as [NewKeySet] does. Errors do not show the URL.
+// left out is logged as [NewKeySet] does. Errors do not show the host.
 func FetchKeySet(ctx context.Context, url string, log *slog.Logger) (KeySet, error) {
 	c, err := newKeyClient(url, nil)
 	if err != nil {
@@ -63,6 +65,11 @@ func newKeyClient(address string, transport http.RoundTripper) (*keyClient, erro
 			ForceAttemptHTTP2:      true,
 			IdleConnTimeout:        time.Minute,
 			MaxResponseHeaderBytes: fetchHeader,
+			// A connection is made on nobody's context, and has its own bounds.
+			DialContext:         (&net.Dialer{Timeout: fetchTimeout}).DialContext,
+			TLSHandshakeTimeout: fetchTimeout,
+			// One that no longer answers is found out, and replaced.
+			HTTP2: &http.HTTP2Config{SendPingTimeout: fetchTimeout / 2, PingTimeout: fetchTimeout / 4},
 		}
 		transport = c.own
 	}
@@ -111,13 +118,16 @@ type fetched struct {
 }
 
 // fetch asks for the key set, or whether it is still that of last. Errors do not show the
-// URL or its host.
+// host.
 func (c *keyClient) fetch(ctx context.Context, last *fetched) *fetched {
 	f := &fetched{begun: time.Now()}
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	if err := c.ask(ctx, f, last); err != nil {
-		f.err = fmt.Errorf("fetch key set: %w", withoutURL(err))
+		f.err = fmt.Errorf("fetch key set: %w", withoutHost(err))
+		if c.own != nil {
+			c.own.CloseIdleConnections() // and those that are being made
+		}
 	}
 	return f
 }
@@ -146,19 +156,30 @@ func (c *keyClient) ask(ctx context.Context, f, last *fetched) error {
 		if f.keys, f.ignored, err = parseKeySet(text); err != nil {
 			return err
 		}
-		f.etag = response.Header.Get("ETag")
+		if etag := response.Header.Get("ETag"); len(etag) <= fetchETag {
+			f.etag = etag
+		}
 	default:
 		f.retryAfter = retryAfter(response.Header.Get("Retry-After"))
 		return fmt.Errorf("the server answered with status %d", response.StatusCode)
 	}
-	f.fresh = freshness(response.Header)
+	var says bool
+	if f.fresh, says = freshness(response.Header); !says {
+		f.fresh = remoteFresh
+		if f.notModified { // what it said before holds (RFC 9111, section 4.3.4)
+			f.fresh = last.fresh
+		}
+	}
 	return nil
 }
 
-// withoutURL returns why a request failed, without what it was for.
-func withoutURL(err error) error {
+// withoutHost returns why a request failed, without whom it was sent to.
+func withoutHost(err error) error {
 	if named, ok := errors.AsType[*url.Error](err); ok {
 		err = named.Err
+	}
+	if named, ok := errors.AsType[*net.OpError](err); ok {
+		err = fmt.Errorf("%s: %w", named.Op, named.Err)
 	}
 	if named, ok := errors.AsType[*net.DNSError](err); ok {
 		err = errors.New(named.Err)
@@ -169,37 +190,41 @@ func withoutURL(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("no whole answer within %v", fetchTimeout)
 	}
+	if text := err.Error(); len(text) > fetchError {
+		err = errors.New(strings.ToValidUTF8(text[:fetchError], "") + "...")
+	}
 	return err
 }
 
 // freshness returns for how long an answer with this header is fresh (RFC 9111, section
-// 4.2), to somebody who is no shared cache: remoteFresh if it does not say.
-func freshness(h http.Header) time.Duration {
+// 4.2), to somebody who is no shared cache, if it says so. What makes no sense is not fresh.
+func freshness(h http.Header) (d time.Duration, says bool) {
 	age, _ := seconds(h.Get("Age"))
 	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {
 		name, value, _ := strings.Cut(textproto.TrimString(directive), "=")
 		switch strings.ToLower(name) {
 		case "no-store", "no-cache":
-			return 0
+			return 0, true
 		case "max-age":
-			if n, ok := seconds(strings.Trim(value, `"`)); ok {
-				return n - age
+			n, ok := seconds(strings.Trim(value, `"`))
+			if !ok {
+				return 0, true
 			}
-			return 0 // what makes no sense is not fresh
+			return n - age, true
 		}
 	}
 	if expires := h.Get("Expires"); expires != "" {
 		until, err := http.ParseTime(expires)
 		if err != nil {
-			return 0 // "0" is what many write
+			return 0, true // "0" is what many write
 		}
 		now, err := http.ParseTime(h.Get("Date"))
 		if err != nil {
 			now = time.Now()
 		}
-		return until.Sub(now) - age
+		return max(0, until.Sub(now)) - age, true
 	}
-	return remoteFresh
+	return 0, false
 }
 
 // retryAfter reads a Retry-After (RFC 9110, section 10.2.3), of which a minute at most is

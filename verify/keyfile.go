@@ -115,6 +115,10 @@ func (f *fileKeySet) key(ctx context.Context, id string, hasID bool) (*key, erro
 	return k, err
 }
 
+func (f *fileKeySet) known(ctx context.Context, id string, hasID bool) (*key, error) {
+	return f.key(ctx, id, hasID)
+}
+
 // interval is how long what is known holds.
 func (s *fileState) interval(lacksKey bool) time.Duration {
 	switch {

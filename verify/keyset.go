@@ -17,6 +17,9 @@ type KeySet interface {
 	// It returns errNoKey where there is none; any other error means that the
 	// keys cannot be had. As long as a key is in the set, it is the same pointer.
 	key(ctx context.Context, id string, hasID bool) (*key, error)
+
+	// known does the same, but does not ask an issuer.
+	known(ctx context.Context, id string, hasID bool) (*key, error)
 }
 
 // errNoKey says that a key set has no such key.
@@ -79,6 +82,10 @@ func (s keys) key(_ context.Context, id string, hasID bool) (*key, error) {
 		}
 	}
 	return nil, errNoKey
+}
+
+func (s keys) known(ctx context.Context, id string, hasID bool) (*key, error) {
+	return s.key(ctx, id, hasID)
 }
 
 // adopt returns s with the keys of old in place of those that are the same.

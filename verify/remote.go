@@ -31,8 +31,9 @@ type RemoteConfig struct {
 	// most.
 	MaxStale time.Duration
 	// OnEvent is told what happens, for logs and metrics: one event at a time, in
-	// order. The next fetch waits until it returns. It must not close the key set. Nil
-	// means that what needs attention is logged with [slog.Default].
+	// order. Nothing but Close waits for it, so it must not close the key set; where
+	// it is 64 events behind, more are lost. Nil means that what needs attention is
+	// logged with [slog.Default].
 	OnEvent func(KeyEvent)
 }
 
@@ -50,8 +51,10 @@ const (
 	// remoteEvery is how often keys are fetched for ids that are not known, after
 	// the first remoteBurst times, and so what a flood of made-up ids costs the
 	// issuer at most, and delays a new key.
-	remoteEvery = time.Second
+	remoteEvery = 3 * time.Second
 	remoteBurst = 5
+	// remoteRest is for how long a failure stops all fetching, if not for less.
+	remoteRest = 5 * time.Second
 	// remoteForget is how long an id that was not there is not asked for again.
 	remoteForget = 5 * time.Second
 	// remoteLongestID is the length of the longest id that keys are fetched for, in bytes.
@@ -59,9 +62,11 @@ const (
 	// remoteUnknown is how many such ids are known, and how many are asked for at once.
 	remoteUnknown = 1024
 	// remoteWaiters is how many callers wait at once, and remoteWait how long one does,
-	// which is longer than a fetch takes.
+	// which is longer than it takes to finish one fetch and make another.
 	remoteWaiters = 1024
-	remoteWait    = fetchTimeout + 2*time.Second
+	remoteWait    = 2*fetchTimeout + remoteEvery
+	// remoteEvents is how many events wait to be told.
+	remoteEvents = 64
 )
 
 // RemoteKeySet is the keys that are published at a URL. It is made by
@@ -70,13 +75,14 @@ const (
 // Keys are fetched at once, and then in the background before they are no longer fresh,
 // as Cache-Control, Age and Expires say (RFC 9111, section 4.2), but for a minute at least
 // and an hour at most; five minutes where nothing says. If that fails, it is tried again,
-// ever more rarely, and the last keys serve for [RemoteConfig.MaxStale] more. From then
-// on, and before there are any, all tokens are refused ([KeysUnavailable]).
+// ever more rarely, and within seconds if a token lacks a key; an issuer's Retry-After is
+// heeded, up to a minute. The last keys serve for [RemoteConfig.MaxStale] more. From then on,
+// and before there are any, all tokens are refused ([KeysUnavailable]).
 //
 // A token with an unknown "kid" waits while the keys are fetched for it, if that was not
 // done for the same id in the last five seconds: for all such tokens together at once, and
-// once a second when that has happened five times. So whoever makes ids up costs the
-// issuer a request a second, and delays a new key by not much longer. While fetching
+// every three seconds when that has happened five times. So whoever makes ids up costs the
+// issuer a request in three seconds, and delays a new key by not much longer. While fetching
 // fails, such a token does not wait, and is refused as [KeysUnavailable], since the key may
 // be there; so it is if a thousand others wait.
 //
@@ -86,17 +92,18 @@ const (
 type RemoteKeySet struct {
 	client   *keyClient
 	maxStale time.Duration
-	tell     func(KeyEvent)
+	events   chan KeyEvent
 	state    atomic.Pointer[remoteState]
 	asked    chan struct{} // somebody wants an id; it holds one
 	cancel   context.CancelFunc
-	done     chan struct{} // closed when run has ended
+	done     chan struct{} // closed when nothing is to happen any more
 
-	mu      sync.Mutex
-	waiters int
-	wanted  map[string]struct{}  // ids that the next fetch is for
-	unknown map[uint64]time.Time // by hash, ids that were not there, and until when that is remembered
-	seed    maphash.Seed
+	mu        sync.Mutex
+	waiters   int
+	wanted    map[string]struct{}  // ids that the next fetch is for
+	wantedAny bool                 // it is for a token without an id, too
+	unknown   map[uint64]time.Time // by hash, ids that were not there, and until when that is remembered
+	seed      maphash.Seed
 }
 
 // remoteState is what is known between two changes. It does not change.
@@ -109,6 +116,7 @@ type remoteState struct {
 }
 
 var (
+	errRemoteFirst  = errors.New("the key set is being fetched for the first time")
 	errRemoteClosed = errors.New("the key set is closed")
 	errRemoteStale  = errors.New("the keys were not replaced for too long")
 	errRemoteBusy   = errors.New("too many wait for the key set to be fetched")
@@ -134,16 +142,22 @@ func NewRemoteKeySet(c RemoteConfig) (*RemoteKeySet, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &RemoteKeySet{
-		client: client, maxStale: max(0, c.MaxStale), tell: c.OnEvent,
+		client: client, maxStale: max(0, c.MaxStale), events: make(chan KeyEvent, remoteEvents),
 		asked: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{}),
 		wanted: make(map[string]struct{}), unknown: make(map[uint64]time.Time), seed: maphash.MakeSeed(),
 	}
 	s.state.Store(&remoteState{next: make(chan struct{})})
 	go s.run(ctx)
+	go func() {
+		defer close(s.done)
+		for e := range s.events {
+			c.OnEvent(e)
+		}
+	}()
 	return s, nil
 }
 
-// Close ends the fetching, and waits until it has. From then on all tokens are refused
+// Close ends the fetching, and waits until it has, and OnEvent is told. From then on all tokens are refused
 // ([KeysUnavailable]). It returns nil, also when called again.
 func (s *RemoteKeySet) Close() error {
 	s.cancel()
@@ -158,6 +172,18 @@ func (s *RemoteKeySet) key(ctx context.Context, id string, hasID bool) (*key, er
 		return k, nil
 	}
 	return s.await(ctx, state, id, hasID)
+}
+
+// known returns what key does, but waits for nothing.
+func (s *RemoteKeySet) known(ctx context.Context, id string, hasID bool) (*key, error) {
+	state := s.state.Load()
+	switch {
+	case state.have:
+		return state.keys.key(ctx, id, hasID)
+	case state.failure != nil:
+		return nil, state.failure
+	}
+	return nil, errRemoteFirst
 }
 
 // await returns a key that is not in state, if fetching brings it.
@@ -207,6 +233,7 @@ func (s *RemoteKeySet) want(id string, hasID, waits bool) bool {
 		}
 		s.wanted[strings.Clone(id)] = struct{}{} // it is part of a token
 	}
+	s.wantedAny = s.wantedAny || !hasID
 	if waits {
 		if s.waiters == remoteWaiters {
 			return false
@@ -234,19 +261,26 @@ func (s *RemoteKeySet) isUnknown(id string) bool {
 	return ok && time.Now().Before(until)
 }
 
-// remember keeps in mind which of the ids that were asked for are not among the keys, and
-// returns how many are not, and one of them.
-func (s *RemoteKeySet) remember(asked map[string]struct{}, among keys) (n int, one string) {
+// remember keeps in mind which of the ids that were asked for are not among the keys that a
+// fetch has brought, and returns how many are not, and one of them. Ids that are there are
+// wanted no more.
+func (s *RemoteKeySet) remember(asked map[string]struct{}, answer *fetched) (n int, one string) {
+	has := func(id string) bool {
+		_, err := answer.keys.key(context.Background(), id, true)
+		return err == nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	maps.DeleteFunc(s.wanted, func(id string, _ struct{}) bool { return has(id) })
+	s.wantedAny = false
 	now := time.Now()
 	maps.DeleteFunc(s.unknown, func(_ uint64, until time.Time) bool { return !now.Before(until) })
 	if len(s.unknown)+len(asked) > remoteUnknown {
 		clear(s.unknown) // to ask for them again costs a request a second at most
 	}
-	until := now.Add(remoteForget)
+	until := answer.begun.Add(remoteForget) // a key may have come since
 	for id := range asked {
-		if _, err := among.key(context.Background(), id, true); err != nil {
+		if !has(id) {
 			s.unknown[maphash.String(s.seed, id)] = until
 			n, one = n+1, id
 		}
@@ -263,14 +297,14 @@ func (s *RemoteKeySet) takeWanted() map[string]struct{} {
 	default:
 	}
 	ids := s.wanted
-	s.wanted = make(map[string]struct{})
+	s.wanted, s.wantedAny = make(map[string]struct{}), false
 	return ids
 }
 
 func (s *RemoteKeySet) anyWanted() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.wanted) > 0
+	return len(s.wanted) > 0 || s.wantedAny
 }
 
 // remoteFetching is what run keeps.
@@ -289,7 +323,7 @@ type remoteFetching struct {
 
 // run fetches keys until ctx ends.
 func (s *RemoteKeySet) run(ctx context.Context) {
-	defer close(s.done)
+	defer close(s.events)
 	defer s.client.close()
 	f := &remoteFetching{
 		limiter: rate.NewLimiter(rate.Every(remoteEvery), remoteBurst), backoff: backoff.NewExponentialBackOff(),
@@ -356,9 +390,12 @@ func (s *RemoteKeySet) settle(f *remoteFetching, answer *fetched, wanted map[str
 	old := s.state.Load()
 	now := time.Now()
 	if answer.err != nil {
-		rest := max(answer.retryAfter, remoteEvery)
-		f.notYet = now.Add(rest)
-		f.schedule(now.Add(max(rest, f.backoff.NextBackOff())))
+		if f.last != nil {
+			f.last.etag = "" // the question may be what is wrong
+		}
+		again := f.backoff.NextBackOff()
+		f.notYet = now.Add(max(answer.retryAfter, min(again, remoteRest)))
+		f.schedule(now.Add(max(answer.retryAfter, again)))
 		s.publish(&remoteState{keys: old.keys, have: old.have, failure: answer.err, begun: old.begun})
 		s.event(KeyEvent{Kind: FetchFailed, Err: answer.err})
 		return
@@ -384,7 +421,7 @@ func (s *RemoteKeySet) settle(f *remoteFetching, answer *fetched, wanted map[str
 	f.turns.Reset(fresh)
 	// Not all services at once, and well before.
 	f.schedule(now.Add(fresh*3/4 + rand.N(fresh/8)))
-	n, one := s.remember(wanted, answer.keys)
+	n, one := s.remember(wanted, answer)
 	s.publish(&remoteState{keys: answer.keys, have: true, begun: answer.begun})
 
 	s.event(KeyEvent{Kind: KeysFetched, Count: len(answer.keys.list), Changed: changed})
@@ -414,5 +451,8 @@ func (s *RemoteKeySet) turn(f *remoteFetching) {
 
 func (s *RemoteKeySet) event(e KeyEvent) {
 	e.URL = s.client.url.Redacted()
-	s.tell(e)
+	select {
+	case s.events <- e:
+	default: // nobody waits for who is told
+	}
 }

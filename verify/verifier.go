@@ -85,7 +85,8 @@ func New(c Config) (*Verifier, error) {
 }
 
 // Verify returns who sent a token: the text of a bearer token, with its prefix and
-// nothing around it. Any error is a [*Refusal].
+// nothing around it. The principal is shared with the next sights of the token, and not to
+// be changed. Any error is a [*Refusal].
 func (v *Verifier) Verify(ctx context.Context, token string) (*Principal, error) {
 	p, err := v.believe(ctx, token)
 	if err != nil {
@@ -124,13 +125,16 @@ func (v *Verifier) believe(ctx context.Context, token string) (*Principal, error
 	hash := v.cache.hash(token)
 	for {
 		if e := v.cache.find(token, hash); e != nil {
-			if e.holdsNow(ctx, v.now()) {
+			holds, ended := e.holdsNow(ctx, v.now())
+			if holds {
 				if !e.used.Load() { // a store would have all processors fetch it again
 					e.used.Store(true)
 				}
 				return &e.principal, nil
 			}
-			v.cache.drop(e)
+			if ended {
+				v.cache.drop(e)
+			}
 		}
 		f, begun := v.cache.board(token)
 		if begun {
@@ -152,9 +156,11 @@ func (v *Verifier) believe(ctx context.Context, token string) (*Principal, error
 func (v *Verifier) fly(ctx context.Context, f *flight, token string, hash uint64) {
 	defer v.cache.land(token, f)
 	// The flight before may just have landed.
-	if e := v.cache.find(token, hash); e != nil && e.holdsNow(ctx, v.now()) {
-		f.found, f.gaveUp = e, false
-		return
+	if e := v.cache.find(token, hash); e != nil {
+		if holds, _ := e.holdsNow(ctx, v.now()); holds {
+			f.found, f.gaveUp = e, false
+			return
+		}
 	}
 	f.found, f.err = v.decide(ctx, token, hash)
 	f.gaveUp = f.err != nil && ctx.Err() != nil
@@ -165,7 +171,8 @@ func (v *Verifier) fly(ctx context.Context, f *flight, token string, hash uint64
 
 func (f *flight) principal() (*Principal, error) {
 	if f.err != nil {
-		return nil, f.err
+		refusal := *asRefusal(f.err) // each has its own
+		return nil, &refusal
 	}
 	return &f.found.principal, nil
 }

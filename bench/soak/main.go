@@ -171,6 +171,8 @@ type result struct {
 	lock      sync.Mutex
 	first     error // of what is wrong
 	heap      []uint64
+
+	goroutines int // before it began
 }
 
 var reasons = []verify.Reason{verify.WrongSignature, verify.WrongAudience, verify.Expired, verify.Revoked, verify.WrongKey}
@@ -208,6 +210,16 @@ func (r *result) check() error {
 	if r.accepted.Load() == 0 {
 		return errors.New("nothing was accepted")
 	}
+	// One at once, one in three seconds, and those of the burst and the schedule.
+	if most := 10 + int(r.length.Seconds()/2); r.fetches > most {
+		return fmt.Errorf("%d fetches, and %d are the most that made-up ids may cost", r.fetches, most)
+	}
+	if r.floods.Load() == 0 {
+		return errors.New("no made-up id was answered")
+	}
+	if n := runtime.NumGoroutine(); n > r.goroutines+5 {
+		return fmt.Errorf("%d goroutines are left, of %d", n, r.goroutines)
+	}
 	if n := len(r.heap) / 3; n > 2 {
 		early, late := median(r.heap[n:2*n]), median(r.heap[2*n:])
 		if late > early+early/10+2<<20 {
@@ -223,7 +235,9 @@ func median(sample []uint64) uint64 {
 }
 
 func soak(length time.Duration) (*result, error) {
+	before := runtime.NumGoroutine()
 	w := &world{keyServer: verifytest.NewKeyServer()}
+	w.goroutines = before
 	defer w.keyServer.Close()
 	w.revocations.ids = make(map[string]time.Time)
 	w.rotate()
