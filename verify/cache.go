@@ -54,9 +54,9 @@ func (e *verified) is(token string) bool {
 	return e.length == len(token) && string(e.head[:n]) == token[:n] && e.tail == token[n:]
 }
 
-// sizeOf is about how many bytes e takes.
-func sizeOf(e *verified) int {
-	n := cacheOverhead + len(e.tail) + len(e.principal.claims)
+// sizeOf is about how many bytes e takes with this token.
+func sizeOf(e *verified, token string) int {
+	n := cacheOverhead + max(0, len(token)-cacheHead) + len(e.principal.claims)
 	if strings.IndexByte(e.principal.claims, '\\') >= 0 {
 		n += len(e.principal.claims) // strings with escapes are copies
 	}
@@ -98,7 +98,7 @@ type cache struct {
 
 // flight is the verification of a token that several may wait for.
 type flight struct {
-	done   chan struct{} // closed when the rest is known
+	done   chan struct{} // closed when the rest is known; nil while nobody waits
 	found  *verified
 	err    error
 	gaveUp bool // its caller did, so that nothing is known
@@ -138,12 +138,11 @@ func (c *cache) find(token string, hash uint64) *verified {
 
 // add keeps e, which is of this token, in place of what is known of it.
 func (c *cache) add(e *verified, token string, hash uint64, now time.Time) {
-	e.hash, e.length = hash, len(token)
-	e.tail = strings.Clone(token[copy(e.head[:], token):]) // the token may be part of something longer
-	e.size = sizeOf(e)
+	e.hash, e.length, e.size = hash, len(token), sizeOf(e, token)
 	if e.size > c.maxBytes {
 		return
 	}
+	e.tail = strings.Clone(token[copy(e.head[:], token):]) // the token may be part of something longer
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if old := c.find(token, hash); old != nil {
@@ -202,24 +201,29 @@ func (c *cache) remove(e *verified) {
 	c.bytes -= e.size
 }
 
-// board returns the verification of a token that is under way, or else begins one, which
-// the caller has to land.
+// board returns the verification of a token that is under way, to wait for, or else begins
+// one, which the caller has to land.
 func (c *cache) board(token string) (f *flight, begun bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if f := c.flights[token]; f != nil {
+		if f.done == nil {
+			f.done = make(chan struct{})
+		}
 		return f, false
 	}
-	f = &flight{done: make(chan struct{}), gaveUp: true} // until it is known
+	f = &flight{gaveUp: true} // until it is known
 	c.flights[token] = f
 	return f, true
 }
 
 func (c *cache) land(token string, f *flight) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	delete(c.flights, token)
-	c.mu.Unlock()
-	close(f.done)
+	if f.done != nil {
+		close(f.done)
+	}
 }
 
 // remember keeps in mind for a moment that a token was refused, if that is not a matter

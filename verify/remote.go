@@ -276,7 +276,7 @@ func (s *RemoteKeySet) remember(asked map[string]struct{}, answer *fetched) (n i
 	now := time.Now()
 	maps.DeleteFunc(s.unknown, func(_ uint64, until time.Time) bool { return !now.Before(until) })
 	if len(s.unknown)+len(asked) > remoteUnknown {
-		clear(s.unknown) // to ask for them again costs a request a second at most
+		clear(s.unknown) // to ask for them again costs a request now and then
 	}
 	until := answer.begun.Add(remoteForget) // a key may have come since
 	for id := range asked {

@@ -206,15 +206,16 @@ func (v *Verifier) decide(ctx context.Context, token string, hash uint64) (*veri
 	if refusal != nil {
 		return nil, refusal
 	}
+	now := v.now() // what comes before can have waited for keys
 	if v.cache != nil {
-		if refusal := v.cache.recall(hash, k, v.now()); refusal != nil {
+		if refusal := v.cache.recall(hash, k, now); refusal != nil {
 			return nil, refusal
 		}
 	}
-	e, refusal := i.judge(&j, claims, k, v.now)
+	e, refusal := i.judge(&j, claims, k, now)
 	if refusal != nil {
 		if v.cache != nil {
-			v.cache.remember(hash, k, refusal, v.now())
+			v.cache.remember(hash, k, refusal, now)
 		}
 		return nil, refusal
 	}
@@ -223,7 +224,7 @@ func (v *Verifier) decide(ctx context.Context, token string, hash uint64) (*veri
 
 // judge verifies the signature of a token, and then whether its claims are what its issuer
 // demands.
-func (i *Issuer) judge(j *jws, claims []member, k *key, clock func() time.Time) (*verified, *Refusal) {
+func (i *Issuer) judge(j *jws, claims []member, k *key, now time.Time) (*verified, *Refusal) {
 	if !k.verifies(j.signed, j.signature) {
 		return nil, &Refusal{Reason: WrongSignature, Issuer: i.Issuer}
 	}
@@ -241,7 +242,6 @@ func (i *Issuer) judge(j *jws, claims []member, k *key, clock func() time.Time) 
 	if wrong != "" {
 		return nil, &Refusal{Reason: WrongClaim, Issuer: i.Issuer, claim: wrong}
 	}
-	now := clock()
 	if reason := i.checkTimes(p, notBefore, now); reason != "" {
 		return nil, &Refusal{Reason: reason, Issuer: i.Issuer}
 	}
