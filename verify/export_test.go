@@ -39,3 +39,17 @@ func CacheCollides(one, other string) bool {
 	c.add(&verified{until: math.MaxInt64}, one, 7, time.Now())
 	return c.find(other, 7) != nil || c.find(one, 7) == nil
 }
+
+// MarkRefusal gives another reason to the refusal of a token, if a verifier remembers it, so
+// that it shows where it is used.
+func MarkRefusal(v *Verifier, token string, reason Reason) (remembered bool) {
+	slot := &v.cache.refused[v.cache.hash(token)%refusedSlots]
+	r := slot.Load()
+	if r == nil || r.hash != v.cache.hash(token) {
+		return false
+	}
+	marked := *r
+	marked.refusal.Reason = reason
+	slot.Store(&marked)
+	return true
+}
