@@ -64,7 +64,7 @@ func sizeOf(e *verified, token string) int {
 }
 
 // holdsNow reports whether a token that was believed is still good at this time, and its
-// key still the one that the issuer has for it. If not, it says whether it may be again.
+// key still the one that the issuer has for it. If not, it says whether it never will be.
 func (e *verified) holdsNow(ctx context.Context, now time.Time) (holds, ended bool) {
 	if n := nanoseconds(now); n < e.from || n >= e.until {
 		return false, n >= e.until

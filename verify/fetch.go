@@ -119,11 +119,14 @@ type fetched struct {
 
 // fetch asks for the key set, or whether it is still that of last. Errors do not show the
 // host.
-func (c *keyClient) fetch(ctx context.Context, last *fetched) *fetched {
+func (c *keyClient) fetch(outer context.Context, last *fetched) *fetched {
 	f := &fetched{begun: time.Now()}
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	ctx, cancel := context.WithTimeout(outer, fetchTimeout)
 	defer cancel()
 	if err := c.ask(ctx, f, last); err != nil {
+		if errors.Is(err, context.DeadlineExceeded) && outer.Err() == nil {
+			err = fmt.Errorf("no whole answer within %v", fetchTimeout)
+		}
 		f.err = fmt.Errorf("fetch key set: %w", withoutHost(err))
 		if c.own != nil {
 			c.own.CloseIdleConnections() // and those that are being made
@@ -187,9 +190,6 @@ func withoutHost(err error) error {
 	if errors.As(err, new(x509.HostnameError)) {
 		err = errors.New("the server's certificate is for other hosts")
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("no whole answer within %v", fetchTimeout)
-	}
 	if text := err.Error(); len(text) > fetchError {
 		err = errors.New(strings.ToValidUTF8(text[:fetchError], "") + "...")
 	}
@@ -210,8 +210,13 @@ func freshness(h http.Header) (d time.Duration, says bool) {
 			if !ok {
 				return 0, true
 			}
-			return n - age, true
+			if n -= age; !says || n < d {
+				d, says = n, true
+			}
 		}
+	}
+	if says {
+		return d, true
 	}
 	if expires := h.Get("Expires"); expires != "" {
 		until, err := http.ParseTime(expires)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -19,16 +20,17 @@ import (
 // for what another site may have made the browser ask for. So with one, a request other than
 // GET, HEAD and OPTIONS, and every upgrade, as to a WebSocket, is refused if it says that it
 // comes from elsewhere: by Sec-Fetch-Site, which must be "same-origin" or "none" (another
-// host of the same site is elsewhere), or else by Origin, which must be this host's, and of
-// https if the request came by TLS.
+// host of the same site is elsewhere), and if it is "none" or not there, by Origin, which must
+// be this host's, and of https if the request came by TLS.
 type Guard struct {
 	// Verifier says who sends a request. It is required.
 	Verifier *Verifier
 	// Policy says whether a principal may do what a request asks for. Nil means that
 	// all may who are believed.
 	Policy Policy
-	// TrustedOrigins are other origins from which requests with a cookie are taken, as
-	// their Origin says: "https://pages.example". (What answers a browser's question
+	// TrustedOrigins are other origins from which requests with a cookie are taken,
+	// whatever Sec-Fetch-Site says, as a browser writes them: "https://pages.example", in
+	// lower case, and with no slash at the end. (What answers a browser's question
 	// whether it may send them, by CORS, stands before the guard, since that question
 	// comes without a credential.)
 	TrustedOrigins []string
@@ -178,6 +180,9 @@ type principalContext struct {
 	context.Context
 	principal Principal
 }
+
+// String keeps fmt from printing the principal.
+func (c *principalContext) String() string { return fmt.Sprintf("%v.WithPrincipal", c.Context) }
 
 func (c *principalContext) Value(key any) any {
 	if key == (principalKey{}) {

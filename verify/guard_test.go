@@ -328,6 +328,9 @@ func TestPrincipalFrom(t *testing.T) {
 	if !ok || got.Session != "session_1" || ctx.Value(key{}) != "value" {
 		t.Errorf("%v, %v", got, ok)
 	}
+	if s := fmt.Sprint(ctx); strings.Contains(s, "session_1") || !strings.Contains(s, "WithPrincipal") {
+		t.Errorf("the context is printed as %s", s)
+	}
 	got.Session = "changed" // which is the request's own
 	if p.Session != "session_1" {
 		t.Error("it is shared")

@@ -20,7 +20,8 @@ type KeyEvent struct {
 	KeyID string
 	// Message says, of [KeyIgnored], which key is left out, and why.
 	Message string
-	// Err is why keys could not be fetched, or nil.
+	// Err is, of [FetchFailed], [ServingStale] and [KeysDropped], why keys could not be
+	// fetched, or that they have not been.
 	Err error
 }
 
@@ -33,7 +34,7 @@ const (
 	KeysFetched KeyEventKind = "fetched"
 	// FetchFailed: there was no answer, or none that has keys. It is tried again.
 	FetchFailed KeyEventKind = "fetch failed"
-	// KeyIgnored: a key is left out. It is said once, until the keys change.
+	// KeyIgnored: a key is left out. It is said once, and again if it was gone meanwhile.
 	KeyIgnored KeyEventKind = "key ignored"
 	// UnknownKeyID: tokens have ids that are not among the keys that were fetched for
 	// them. It is said once a fetch.

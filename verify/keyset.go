@@ -18,7 +18,7 @@ type KeySet interface {
 	// keys cannot be had. As long as a key is in the set, it is the same pointer.
 	key(ctx context.Context, id string, hasID bool) (*key, error)
 
-	// known does the same, but does not ask an issuer.
+	// known does the same, but does not wait for an issuer.
 	known(ctx context.Context, id string, hasID bool) (*key, error)
 }
 

@@ -47,8 +47,8 @@ func (s *RemoteKeySet) run(ctx context.Context) {
 			return
 		case <-f.asked:
 			if s.anyWanted() {
-				f.asked = nil
-				f.sooner(time.Now().Add(f.limiter.Reserve().Delay()))
+				f.asked = nil // until the fetch that is due by then
+				f.sooner()
 			}
 		case <-f.due.C:
 			f.asked = nil
@@ -67,14 +67,20 @@ func (s *RemoteKeySet) run(ctx context.Context) {
 	}
 }
 
-// sooner has the next fetch happen at this time, unless it is earlier already.
-func (f *remoteFetching) sooner(at time.Time) {
+// sooner has the next fetch happen as soon as it may, unless it is due by then already, which
+// costs the bucket nothing.
+func (f *remoteFetching) sooner() {
+	now := time.Now()
+	reservation := f.limiter.ReserveN(now, 1)
+	at := now.Add(reservation.DelayFrom(now))
 	if at.Before(f.notYet) {
 		at = f.notYet
 	}
-	if at.Before(f.dueAt) {
-		f.schedule(at)
+	if !at.Before(f.dueAt) {
+		reservation.CancelAt(now)
+		return
 	}
+	f.schedule(at)
 }
 
 func (f *remoteFetching) schedule(at time.Time) {

@@ -9,8 +9,8 @@ import (
 // label and for an answer to whoever sent it.
 type Reason string
 
-// The reasons. The last two say nothing of the credential, which may be good later, and
-// the two before them are of a [Guard], of a credential that is believed otherwise.
+// The reasons. The last two say nothing of the credential, which may be good later. The
+// two before them are of a [Guard], and only with the latter was the credential believed.
 const (
 	// NoCredential: the request has none. The refusal wraps [ingressauth.ErrNoToken].
 	NoCredential Reason = "no credential"
@@ -52,7 +52,7 @@ const (
 )
 
 // Refusal is the error of a credential that is not believed, or may not do what it was sent
-// for. It holds nothing of it.
+// for. Its text shows nothing of it.
 type Refusal struct {
 	Reason Reason
 	// Issuer is the trusted issuer ("iss") that the credential is from, or claims

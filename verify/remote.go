@@ -71,18 +71,20 @@ const (
 // as Cache-Control, Age and Expires say (RFC 9111, section 4.2), but for a minute at least
 // and an hour at most; five minutes where nothing says. If that fails, it is tried again,
 // ever more rarely, and within seconds if a token lacks a key; an issuer's Retry-After is
-// heeded, up to a minute. The last keys serve for [RemoteConfig.MaxStale] more. From then on,
-// and before there are any, all tokens are refused ([KeysUnavailable]).
+// heeded, up to a minute. The last keys serve for [RemoteConfig.MaxStale] more. From then on
+// all tokens are refused ([KeysUnavailable]). Before there are any, tokens wait for the first
+// fetch, and are refused while it fails.
 //
 // A token with an unknown "kid" waits while the keys are fetched for it, if that was not
 // done for the same id in the last five seconds: for all such tokens together at once, and
 // every three seconds when that has happened five times. So whoever makes ids up costs the
 // issuer a request in three seconds, and delays a new key by not much longer. While fetching
 // fails, such a token does not wait, and is refused as [KeysUnavailable], since the key may
-// be there; so it is if a thousand others wait.
+// be there; so it is if a thousand others wait. Who waits does so until the context ends, or
+// for 23 seconds, if the issuer takes that long: give the context a deadline for less.
 //
 // An answer is read as [NewKeySet] reads a key set, up to 1 MiB of it, within ten seconds
-// and after three redirects at most, to https or on this machine. An answer that is no key set
+// and after three redirects at most, from https to https alone. An answer that is no key set
 // is a failure. One without any key of use is a set, too: every token is then refused.
 type RemoteKeySet struct {
 	client   *keyClient

@@ -509,6 +509,40 @@ func TestRemoteWithoutID(t *testing.T) {
 	})
 }
 
+// TestRemoteOutage has unknown ids come all through an outage. When it is over, a new key is
+// known as soon as ever.
+func TestRemoteOutage(t *testing.T) {
+	a, b := newSigner("a"), newSigner("b")
+	synctest.Test(t, func(t *testing.T) {
+		w := newRemoteWorld(t, verify.RemoteConfig{}, a)
+		synctest.Wait()
+		madeUp := func(n int) string { return newSigner(fmt.Sprint("made-up-", n)).Token(plain()) }
+		for n := range 5 {
+			w.wantTook(t, madeUp(n), verify.WrongKey, 0)
+		}
+		w.Fail(http.StatusInternalServerError)
+		n := 5
+		for begun := time.Now(); time.Since(begun) < 30*time.Second; time.Sleep(20 * time.Millisecond) {
+			n++
+			w.verifier.Verify(t.Context(), madeUp(n))
+		}
+		w.Fail(0)
+		for {
+			n++
+			time.Sleep(20 * time.Millisecond)
+			if _, err := w.verifier.Verify(t.Context(), madeUp(n)); err.(*verify.Refusal).Reason == verify.WrongKey {
+				break // keys are fetched again
+			}
+		}
+		w.Publish(a, b)
+		begun := time.Now()
+		wantRefused(t, w.verifier, b.Token(plain()), "")
+		if d := time.Since(begun); d > 3*time.Second {
+			t.Errorf("a new key took %v", d)
+		}
+	})
+}
+
 // TestRemoteHookHangs has a hook that does not return: keys are fetched, and end, all the
 // same.
 func TestRemoteHookHangs(t *testing.T) {

@@ -45,8 +45,8 @@ const (
 // VerifyRequest returns who sent a request. It takes the token of "Authorization:
 // Bearer TOKEN" (RFC 6750, section 2.1), or the session key in the cookie
 // "sessionKey", which acts for the organisation in X-Organization-Uuid, or if it has
-// just one for that. Where there are both, or two different ones, the request is
-// refused as [Malformed]; nothing says which one to believe. So is one whose credential
+// just one for that. Where there is a session key beside an Authorization of any scheme, or
+// another session key, or two of Authorization, the request is refused as [Malformed]; nothing says which one to believe. So is one whose credential
 // is empty, or a session key of more than 1 KiB.
 //
 // Any error is a [*Refusal]: of a request without a credential, as which one counts whose

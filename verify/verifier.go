@@ -43,7 +43,8 @@ type Revocations interface {
 // It keeps verified tokens, so that the second sight of one costs little; concurrent first
 // sights cost one verification. What is kept of a token is good until its "exp", and as long
 // as its key is in the key set, which is asked every time, as [Revocations] are. Refusals
-// are not kept, but for those that have cost a verification, for ten seconds, and a few.
+// are not kept, but for a few that have cost a verification and are no matter of time, for
+// ten seconds.
 type Verifier struct {
 	issuers     []Issuer // checked
 	longest     int      // the longest MaxSize

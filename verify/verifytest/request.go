@@ -38,7 +38,7 @@ func NewPrincipal(claims Claims) *verify.Principal {
 }
 
 // Request returns a request to a handler as it arrives there behind a [verify.Guard] that
-// has let p through: [verify.PrincipalFrom] of its context is p. The rest is as in
+// has let p through: [verify.PrincipalFrom] of its context is a copy of p. The rest is as in
 // [httptest.NewRequest].
 func Request(p *verify.Principal, method, target string, body io.Reader) *http.Request {
 	r := httptest.NewRequest(method, target, body)
