@@ -98,10 +98,10 @@ type cache struct {
 
 // flight is the verification of a token that several may wait for.
 type flight struct {
-	done   chan struct{} // closed when the rest is known; nil while nobody waits
-	found  *verified
-	err    error
-	gaveUp bool // its caller did, so that nothing is known
+	done    chan struct{} // closed when the rest is known; nil while nobody waits
+	found   *verified
+	refusal *Refusal
+	gaveUp  bool // its caller did, so that nothing is known
 }
 
 // refused is a token that was refused.

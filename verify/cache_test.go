@@ -39,13 +39,19 @@ func wantKept(t *testing.T, v *verify.Verifier, token string, before *verify.Pri
 	return p
 }
 
+// newClocked returns a verifier to which it is as late as clock says.
+func newClocked(t testing.TB, clock *time.Time) *verify.Verifier {
+	t.Helper()
+	c := config(plainIssuer(t))
+	c.Now = func() time.Time { return *clock }
+	return newVerifier(t, c)
+}
+
 // TestCacheTimes has a token kept from when it is good to its "exp", and refused when it
 // would be without.
 func TestCacheTimes(t *testing.T) {
 	clock := now
-	c := config(plainIssuer(t))
-	c.Now = func() time.Time { return clock }
-	v := newVerifier(t, c)
+	v := newClocked(t, &clock)
 	s := signers()[verify.EdDSA]
 	at := func(d time.Duration) { clock = now.Add(d) }
 
@@ -257,9 +263,7 @@ func TestCacheBounds(t *testing.T) {
 // TestCacheSweep has tokens that ended make room without being asked for.
 func TestCacheSweep(t *testing.T) {
 	clock := now
-	c := config(plainIssuer(t))
-	c.Now = func() time.Time { return clock }
-	v := newVerifier(t, c)
+	v := newClocked(t, &clock)
 	s := signers()[verify.EdDSA]
 	padding := strings.Repeat("x", 4000)
 	before := heap()
@@ -294,9 +298,7 @@ func heap() int {
 // TestCacheRefusals has a refused token come again, within ten seconds and later.
 func TestCacheRefusals(t *testing.T) {
 	clock := now
-	c := config(plainIssuer(t))
-	c.Now = func() time.Time { return clock }
-	v := newVerifier(t, c)
+	v := newClocked(t, &clock)
 	s := signers()[verify.ES256]
 	good := s.Token(plain())
 	for _, tt := range []struct {

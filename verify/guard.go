@@ -81,9 +81,9 @@ func (g *Guard) decide(r *http.Request) (*Principal, *Refusal) {
 	if c.sessionKey != "" && g.isForged(r) {
 		return nil, &Refusal{Reason: CrossSite}
 	}
-	p, err := g.Verifier.verify(r.Context(), c)
-	if err != nil {
-		return nil, asRefusal(err)
+	p, refusal := g.Verifier.verify(r.Context(), c)
+	if refusal != nil {
+		return nil, refusal
 	}
 	if g.Policy != nil && !g.Policy(p, r) {
 		return nil, refusalOf(Forbidden, p)

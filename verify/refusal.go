@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"errors"
 	"fmt"
 )
 
@@ -93,12 +92,4 @@ func (r *Refusal) Unwrap() error { return r.Err }
 func refusalOf(reason Reason, p *Principal) *Refusal {
 	who := *p
 	return &Refusal{Reason: reason, Issuer: p.Issuer, Principal: &who}
-}
-
-// asRefusal returns err, which is one.
-func asRefusal(err error) *Refusal {
-	if refusal, ok := errors.AsType[*Refusal](err); ok {
-		return refusal
-	}
-	return &Refusal{Reason: KeysUnavailable, Err: err} // in doubt, no
 }

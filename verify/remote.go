@@ -154,8 +154,8 @@ func NewRemoteKeySet(c RemoteConfig) (*RemoteKeySet, error) {
 	return s, nil
 }
 
-// Close ends the fetching, and waits until it has, and OnEvent is told. From then on all tokens are refused
-// ([KeysUnavailable]). It returns nil, also when called again.
+// Close ends the fetching, and waits until it has, and OnEvent is told. From then on all
+// tokens are refused ([KeysUnavailable]). It returns nil, also when called again.
 func (s *RemoteKeySet) Close() error {
 	s.cancel()
 	<-s.done

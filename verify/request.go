@@ -58,7 +58,11 @@ func (v *Verifier) VerifyRequest(r *http.Request) (*Principal, error) {
 	if refusal != nil {
 		return nil, refusal
 	}
-	return v.verify(r.Context(), c)
+	p, refusal := v.verify(r.Context(), c)
+	if refusal != nil {
+		return nil, refusal
+	}
+	return p, nil
 }
 
 // credential is what a request has to say who sent it: one of the first two.
@@ -69,13 +73,13 @@ type credential struct {
 }
 
 // verify returns whose a credential is.
-func (v *Verifier) verify(ctx context.Context, c credential) (*Principal, error) {
+func (v *Verifier) verify(ctx context.Context, c credential) (*Principal, *Refusal) {
 	if c.token != "" {
-		return v.Verify(ctx, c.token)
+		return v.verifyToken(ctx, c.token)
 	}
-	p, err := v.lookUp(ctx, c.sessionKey, c.organizations)
-	if err != nil {
-		return nil, err
+	p, refusal := v.lookUp(ctx, c.sessionKey, c.organizations)
+	if refusal != nil {
+		return nil, refusal
 	}
 	return v.unlessRevoked(ctx, p)
 }
@@ -129,7 +133,7 @@ func sessionKeyOf(cookies []string) (key string, refusal *Refusal) {
 
 // lookUp returns whom a session key stands for when it comes with these values of
 // X-Organization-Uuid.
-func (v *Verifier) lookUp(ctx context.Context, key string, organizations []string) (*Principal, error) {
+func (v *Verifier) lookUp(ctx context.Context, key string, organizations []string) (*Principal, *Refusal) {
 	switch {
 	case v.sessionKeys == nil:
 		return nil, &Refusal{Reason: WrongKey}

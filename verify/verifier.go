@@ -89,15 +89,23 @@ func New(c Config) (*Verifier, error) {
 // nothing around it. The principal is shared with the next sights of the token, and not to
 // be changed. Any error is a [*Refusal].
 func (v *Verifier) Verify(ctx context.Context, token string) (*Principal, error) {
-	p, err := v.believe(ctx, token)
-	if err != nil {
-		return nil, err
+	p, refusal := v.verifyToken(ctx, token)
+	if refusal != nil {
+		return nil, refusal
+	}
+	return p, nil
+}
+
+func (v *Verifier) verifyToken(ctx context.Context, token string) (*Principal, *Refusal) {
+	p, refusal := v.believe(ctx, token)
+	if refusal != nil {
+		return nil, refusal
 	}
 	return v.unlessRevoked(ctx, p)
 }
 
 // unlessRevoked returns p, unless it was taken back.
-func (v *Verifier) unlessRevoked(ctx context.Context, p *Principal) (*Principal, error) {
+func (v *Verifier) unlessRevoked(ctx context.Context, p *Principal) (*Principal, *Refusal) {
 	if v.revocations == nil {
 		return p, nil
 	}
@@ -112,14 +120,14 @@ func (v *Verifier) unlessRevoked(ctx context.Context, p *Principal) (*Principal,
 }
 
 // believe does all of Verify that a token itself decides, or knows it from the last time.
-func (v *Verifier) believe(ctx context.Context, token string) (*Principal, error) {
+func (v *Verifier) believe(ctx context.Context, token string) (*Principal, *Refusal) {
 	if len(token) > v.longest {
 		return nil, &Refusal{Reason: Malformed}
 	}
 	if v.cache == nil {
-		e, err := v.decide(ctx, token, 0)
-		if err != nil {
-			return nil, err
+		e, refusal := v.decide(ctx, token, 0)
+		if refusal != nil {
+			return nil, refusal
 		}
 		return &e.principal, nil
 	}
@@ -163,23 +171,23 @@ func (v *Verifier) fly(ctx context.Context, f *flight, token string, hash uint64
 			return
 		}
 	}
-	f.found, f.err = v.decide(ctx, token, hash)
-	f.gaveUp = f.err != nil && ctx.Err() != nil
-	if now := v.now(); f.err == nil && nanoseconds(now) < f.found.until { // it may live on by the leeway
+	f.found, f.refusal = v.decide(ctx, token, hash)
+	f.gaveUp = f.refusal != nil && ctx.Err() != nil
+	if now := v.now(); f.refusal == nil && nanoseconds(now) < f.found.until { // it may live on by the leeway
 		v.cache.add(f.found, token, hash, now)
 	}
 }
 
-func (f *flight) principal() (*Principal, error) {
-	if f.err != nil {
-		refusal := *asRefusal(f.err) // each has its own
+func (f *flight) principal() (*Principal, *Refusal) {
+	if f.refusal != nil {
+		refusal := *f.refusal // each has its own
 		return nil, &refusal
 	}
 	return &f.found.principal, nil
 }
 
 // decide does what believe does, of a token that is not known. The hash is the cache's.
-func (v *Verifier) decide(ctx context.Context, token string, hash uint64) (*verified, error) {
+func (v *Verifier) decide(ctx context.Context, token string, hash uint64) (*verified, *Refusal) {
 	prefix, ok := v.prefixOf(token)
 	if !ok {
 		return nil, &Refusal{Reason: WrongPrefix}
@@ -214,13 +222,10 @@ func (v *Verifier) decide(ctx context.Context, token string, hash uint64) (*veri
 		}
 	}
 	e, refusal := i.judge(&j, claims, k, now)
-	if refusal != nil {
-		if v.cache != nil {
-			v.cache.remember(hash, k, refusal, now)
-		}
-		return nil, refusal
+	if refusal != nil && v.cache != nil {
+		v.cache.remember(hash, k, refusal, now)
 	}
-	return e, nil
+	return e, refusal
 }
 
 // judge verifies the signature of a token, and then whether its claims are what its issuer
