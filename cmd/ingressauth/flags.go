@@ -28,6 +28,8 @@ func (o *oneOf) String() string { return o.value }
 
 func (o *oneOf) Type() string { return strings.Join(o.words, ", ") }
 
+func (o *oneOf) takes() string { return "one of " + o.Type() }
+
 func (o *oneOf) Set(s string) error {
 	if !slices.Contains(o.words, s) {
 		return errors.New("not one of them")
@@ -56,8 +58,8 @@ func flagError(cmd *cobra.Command, err error) error {
 	switch {
 	case errors.As(err, &value):
 		takes := "is on or off, and takes no value"
-		if o, ok := value.GetFlag().Value.(*oneOf); ok {
-			takes = "takes one of " + o.Type()
+		if v, ok := value.GetFlag().Value.(interface{ takes() string }); ok {
+			takes = "takes " + v.takes()
 		}
 		return usageError("--" + value.GetFlag().Name + " " + takes)
 	case errors.As(err, &missing):

@@ -33,7 +33,10 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetIn(stdin)
 	root.SetOut(out)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(context.Background())
+	executed, err := root.ExecuteContextC(context.Background())
+	if status, ok := errors.AsType[exitStatus](err); ok {
+		return int(status)
+	}
 	if out.err != nil {
 		err = hinted{fmt.Errorf("write standard output: %w", out.err), "see where standard output goes, and whether there is room"}
 	}
@@ -41,7 +44,15 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return 0
 	}
 	code, hint := judge(err)
-	complain(stderr, err, hint)
+	if name := executed.Name(); name == "run" || name == supervise {
+		// One line, since the last ones may be shown to whoever waits for the command.
+		if hint != "" {
+			err = fmt.Errorf("%w (%s)", err, hint)
+		}
+		warn(stderr, err.Error())
+	} else {
+		complain(stderr, err, hint)
+	}
 	return code
 }
 
@@ -62,6 +73,7 @@ func (e hinted) Unwrap() error { return e.error }
 // place that does.
 func judge(err error) (code int, hint string) {
 	var usage usageError
+	var failed *runError
 	refusal, isRefusal := errors.AsType[*verify.Refusal](err)
 	switch {
 	case errors.As(err, &usage):
@@ -76,6 +88,12 @@ func judge(err error) (code int, hint string) {
 		code, hint = exitFailed, "try the other --output, or 'ingressauth verify --get'"
 	default:
 		code, hint = exitFailed, "run 'ingressauth status' to see what each source has"
+	}
+	if errors.As(err, &failed) {
+		if code != exitNoToken {
+			hint = ""
+		}
+		code = failed.code
 	}
 	if own, ok := errors.AsType[hinted](err); ok {
 		hint = own.hint
@@ -102,7 +120,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no token, 4 token refused.`,
 	// No templates are set, for the version say: with them the linker keeps every
 	// exported method, 1.8 MB in all.
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newToken(), newHeaders(), newStatus(), newVerify(), newDecode(), newDemo(), newDemoChild())
+	root.AddCommand(newToken(), newHeaders(), newStatus(), newVerify(), newDecode(), newRun(), newSupervise(), newDemo(), newDemoChild())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {

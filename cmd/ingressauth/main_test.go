@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -10,14 +11,60 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"ingressauth": main})
+	if program := os.Getenv(testProgram); program != "" {
+		os.Exit(testPrograms[program]())
+	}
+	testscript.Main(cleaned{m}, map[string]func(){"ingressauth": main})
 }
+
+// cleaned is a run of all tests, after which what they have built is removed.
+type cleaned struct{ *testing.M }
+
+func (c cleaned) Run() int {
+	defer os.RemoveAll(built.dir)
+	return c.M.Run()
+}
+
+// built is the command, built once for all tests that need a program of its own.
+var built struct {
+	sync.Once
+	dir string
+	err error
+}
+
+var buildFlags []string
+
+// commandDir returns a directory that has the command, and can be read by every user.
+func commandDir(t testing.TB) string {
+	t.Helper()
+	built.Do(func() {
+		if built.dir, built.err = os.MkdirTemp("", "ingressauth-test-"); built.err != nil {
+			return
+		}
+		args := append([]string{"build", "-o", built.dir}, buildFlags...)
+		out, err := exec.Command("go", append(args, ".")...).CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("go build: %w: %s", err, out)
+		}
+		built.err = errors.Join(err, os.Chmod(built.dir, 0o755))
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return built.dir
+}
+
+// testProgram is a variable that makes another program of the test binary.
+const testProgram = "INGRESSAUTH_TEST_PROGRAM"
+
+var testPrograms = map[string]func() int{}
 
 // TestScripts runs the user stories in testdata/script with the real main. They
 // find a server that answers with the request's headers at $SERVER.

@@ -76,10 +76,7 @@ func TestReadmePrograms(t *testing.T) {
 		fmt.Fprintln(w, r.Header.Get("Authorization"))
 	}))
 	defer server.Close()
-	dir := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", dir, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v: %s", err, out)
-	}
+	dir := commandDir(t)
 	for _, tt := range []struct {
 		language, interpreter, flag string
 		requests                    int
@@ -157,9 +154,6 @@ func TestReadmeWrapper(t *testing.T) {
 	}
 	mint := newMint(t)
 	dir := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", dir, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v: %s", err, out)
-	}
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
@@ -188,7 +182,7 @@ func TestReadmeWrapper(t *testing.T) {
 			}
 			defer r.Close()
 			cmd := exec.Command(wrapper, "--flag", "two words", "")
-			cmd.Env = append(os.Environ(), "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"),
+			cmd.Env = append(os.Environ(), "PATH="+commandDir(t)+string(os.PathListSeparator)+os.Getenv("PATH"),
 				"CLAUDE_RUNNER_CLAUDE_BIN="+agent, "CLAUDE_CODE_SESSION_ACCESS_TOKEN="+tt.token,
 				"CLAUDE_CODE_WEBSOCKET_AUTH_FILE_DESCRIPTOR=", "CLAUDE_SESSION_INGRESS_TOKEN_FILE=")
 			cmd.Stdin = strings.NewReader("a line\n")

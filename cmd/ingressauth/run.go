@@ -1,0 +1,278 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	patterns "path"
+	"slices"
+	"strings"
+
+	"github.com/ingressauth/ingressauth"
+	"github.com/ingressauth/ingressauth/launch"
+	"github.com/spf13/cobra"
+)
+
+// Exit codes of run, besides those of its child.
+const (
+	exitRun           = 125
+	exitNotExecutable = 126
+	exitNotFound      = 127
+)
+
+// runOptions are the flags of run.
+type runOptions struct {
+	finder   finder
+	from     *oneOf
+	deliver  deliveries
+	scrub    []string
+	onRotate rotateAction
+	events   string
+	exec     bool
+}
+
+// Where a token comes from.
+const (
+	fromAnywhere = "auto"
+	fromEnv      = "env"
+	fromFD       = "fd"
+	fromFile     = "file"
+	fromControl  = "control"
+)
+
+func newRun() *cobra.Command {
+	cmd, o := runCommand("run", func(cmd *cobra.Command, o *runOptions, args []string) error {
+		if o.exec {
+			return o.replace(cmd, args)
+		}
+		if err := o.checkEvents(); err != nil {
+			return err
+		}
+		return guard(cmd, o, args)
+	})
+	cmd.Short = "Run a command with the token, and replace it when it rotates"
+	cmd.Long = fmt.Sprintf(`Start a command with this session's token, give it each new token while it runs, and
+end what it has started when it ends.
+
+The token comes --from where 'ingressauth token' finds it, from one of the places, or,
+with control, from there and then from the lines on standard input that set it, which
+the command gets, too. It is delivered by file (the default: a rotation reaches every
+process that reads it), in the environment (env) or by descriptor (fd). Rotations reach
+the latter two by lines on the command's standard input, among those that are there, so
+give a command that reads data there the file alone. Where standard input is a
+terminal, nothing is written there.
+
+Signals are passed on (%s). When the command ends, what it has started gets
+SIGTERM, and after %v SIGKILL; a command that does not end on SIGTERM gets SIGKILL
+as late. --on-rotate says what is done besides, when a token was replaced: none,
+signal=NAME (signal=HUP), or restart.
+
+--events writes a line of JSON for all that happens, to a file or to an inherited
+descriptor. --exec replaces ingressauth by the command, with the token in its
+environment or a descriptor, and leaves all else as it is; then nobody rotates it.
+
+Exit codes: those of the command, 128+n if signal n ended it, 2 wrong usage, 125
+ingressauth failed, 126 the command cannot be executed, 127 it was not found.`,
+		strings.Join(signalNames(), " "), graceTime)
+	cmd.Flags().BoolVar(&o.exec, "exec", false, "replace this process by the command")
+	return cmd
+}
+
+// newSupervise returns the command by which run starts itself a second time, so that
+// neither process can be killed without the other's ending what is left.
+func newSupervise() *cobra.Command {
+	cmd, _ := runCommand(supervise, func(cmd *cobra.Command, o *runOptions, args []string) error {
+		return o.supervise(cmd, args)
+	})
+	cmd.Hidden = true
+	return cmd
+}
+
+const supervise = "supervise"
+
+func runCommand(name string, do func(*cobra.Command, *runOptions, []string) error) (*cobra.Command, *runOptions) {
+	o := &runOptions{onRotate: rotateAction{text: "none"}}
+	cmd := &cobra.Command{
+		Use:                   name + " [flags] -- COMMAND [ARGUMENT...]",
+		DisableFlagsInUseLine: true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 || args[0] == "" {
+				return usageError(cmd.CommandPath() + " needs a command to run: ingressauth run [flags] -- COMMAND [ARGUMENT...]")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.check(cmd); err != nil {
+				return err
+			}
+			return do(cmd, o, args)
+		},
+	}
+	o.finder.register(cmd)
+	flags := cmd.Flags()
+	flags.SetInterspersed(false) // what follows the command is its own
+	o.from = &oneOf{fromAnywhere, []string{fromAnywhere, fromEnv, fromFD, fromFile, fromControl}}
+	flags.Var(o.from, "from", "where the token comes `from`: "+o.from.Type())
+	flags.Var(&o.deliver, "deliver", "a `list` of ways to the command: "+o.deliver.Type()+" (default file; env with --exec)")
+	flags.StringArrayVar(&o.scrub, "scrub", nil, "a variable that the command does not inherit, or a `pattern` such as AWS_*")
+	flags.Var(&o.onRotate, "on-rotate", "an `action` after each rotation: "+o.onRotate.Type())
+	flags.StringVar(&o.events, "events", "", "append a line of JSON for each event to this `file`, or to descriptor N: fd:N")
+	cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions(o.from.words, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("deliver", cobra.FixedCompletions([]string{"env", "fd", "file", "env,file"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("on-rotate", cobra.FixedCompletions([]string{"none", "signal=HUP", "restart"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd, o
+}
+
+// check refuses what does not go together, and sets what depends on more than one flag.
+func (o *runOptions) check(cmd *cobra.Command) error {
+	for _, pattern := range o.scrub {
+		if _, err := patterns.Match(pattern, ""); err != nil || pattern == "" {
+			return usageError("--scrub takes the name of a variable, or a pattern: * is any text, ? any character")
+		}
+	}
+	if cmd.Flags().Changed("events") && o.events == "" {
+		return usageError("--events needs the name of a file, and has an empty one (is a variable not set?)")
+	}
+	if len(o.deliver) == 0 {
+		o.deliver = deliveries{launch.File}
+		if o.exec {
+			o.deliver = deliveries{launch.Environment}
+		}
+	}
+	if !o.exec {
+		return nil
+	}
+	for _, needs := range []struct {
+		parent bool
+		flag   string
+	}{
+		{o.from.value == fromControl, "--from control"},
+		{slices.Contains(o.deliver, launch.File), "--deliver file"},
+		{o.onRotate.text != "none", "--on-rotate"},
+		{o.events != "", "--events"},
+	} {
+		if needs.parent {
+			return usageError("--exec leaves nobody who could do what " + needs.flag + " asks for: leave out one of them")
+		}
+	}
+	return nil
+}
+
+// deliveries is a flag's value that is a list of ways of delivery.
+type deliveries []launch.Delivery
+
+var allDeliveries = []string{string(launch.Environment), string(launch.Descriptor), string(launch.File)}
+
+func (d *deliveries) String() string { return "" }
+
+func (d *deliveries) Type() string { return strings.Join(allDeliveries, ", ") }
+
+func (d *deliveries) takes() string { return "a list, with commas, of " + d.Type() }
+
+func (d *deliveries) Set(s string) error {
+	for word := range strings.SplitSeq(s, ",") {
+		if !slices.Contains(allDeliveries, word) {
+			return errors.New("unknown")
+		}
+		if !slices.Contains(*d, launch.Delivery(word)) {
+			*d = append(*d, launch.Delivery(word))
+		}
+	}
+	return nil
+}
+
+// rotateAction is a flag's value that says what is done after a rotation.
+type rotateAction struct {
+	text    string
+	signal  os.Signal // nil but for signal=NAME
+	restart bool
+}
+
+func (a *rotateAction) String() string { return a.text }
+
+func (a *rotateAction) Type() string { return "none, signal=NAME, restart" }
+
+func (a *rotateAction) takes() string {
+	return "one of " + a.Type() + "; the names are " + strings.Join(signalNames(), ", ")
+}
+
+func (a *rotateAction) Set(s string) error {
+	*a = rotateAction{text: s}
+	name, isSignal := strings.CutPrefix(s, "signal=")
+	switch {
+	case isSignal:
+		if a.signal = passedOn[strings.TrimPrefix(name, "SIG")]; a.signal == nil {
+			return errors.New("unknown")
+		}
+	case s == "restart":
+		a.restart = true
+	case s != "none":
+		return errors.New("unknown")
+	}
+	return nil
+}
+
+// exitStatus is the exit code of a child, which is ours. It is no error of ours.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// runError is what is wrong with run itself, or with its command.
+type runError struct {
+	code int
+	err  error
+}
+
+func (e *runError) Error() string { return e.err.Error() }
+func (e *runError) Unwrap() error { return e.err }
+
+// startError says what is wrong where a command could not be started. It shows neither
+// its name nor its arguments, of which one may be a token.
+func startError(err error) error {
+	var reason error
+	if e, ok := errors.AsType[*exec.Error](err); ok { // PATH was searched
+		reason = e.Err
+	} else if e, ok := errors.AsType[*fs.PathError](err); ok {
+		reason = e.Err
+	}
+	switch {
+	case errors.Is(reason, exec.ErrNotFound):
+		return &runError{exitNotFound, errors.New("command not found in PATH")}
+	case errors.Is(reason, fs.ErrNotExist):
+		return &runError{exitNotFound, errors.New("command not found, or the interpreter that its first line names")}
+	case isNotExecutable(reason):
+		return &runError{exitNotExecutable, fmt.Errorf("command cannot be executed: %w", reason)}
+	case reason != nil:
+		return &runError{exitRun, fmt.Errorf("command cannot be started: %w", reason)}
+	}
+	return &runError{exitRun, err}
+}
+
+// resolver returns what finds the token that the command is to have. It changes the
+// environment of this process, which is its own.
+func (o *runOptions) resolver(cmd *cobra.Command) (*ingressauth.Resolver, error) {
+	r, err := o.finder.resolver(cmd)
+	if err != nil {
+		return nil, err
+	}
+	p := r.Profile.WithDefaults()
+	switch o.from.value {
+	case fromEnv:
+		os.Unsetenv(p.DescriptorVariable)
+		os.Setenv(p.FileVariable, "") // set to nothing, no file is read
+	case fromFD:
+		os.Unsetenv(p.TokenVariable)
+		os.Setenv(p.FileVariable, "")
+	case fromFile:
+		os.Unsetenv(p.TokenVariable)
+		os.Unsetenv(p.DescriptorVariable)
+	}
+	return r, nil
+}
+
+// rotates reports whether the token can be another one later.
+func (o *runOptions) rotates() bool {
+	return o.from.value != fromEnv && o.from.value != fromFD
+}

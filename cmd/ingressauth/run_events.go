@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ingressauth/ingressauth"
+	"github.com/ingressauth/ingressauth/internal/readfile"
+)
+
+// event is a line of --events. The README has its fields; there is no token in any.
+type event struct {
+	Time       string `json:"time"`
+	Event      string `json:"event"`
+	Generation int    `json:"generation,omitempty"`
+	Token      string `json:"token,omitempty"`
+	Expires    string `json:"expires,omitempty"`
+	Delivery   string `json:"delivery,omitempty"`
+	PID        int    `json:"pid,omitempty"`
+	Code       *int   `json:"code,omitempty"`
+	Signal     int    `json:"signal,omitempty"`
+	Error      string `json:"error,omitempty"`
+}
+
+// What happens.
+const (
+	eventGeneration = "generation" // there is a token that the command has not had yet
+	eventStart      = "start"      // of the command
+	eventDelivery   = "delivery"   // of the generation, by a way
+	eventFailure    = "failure"    // of a delivery, or of anything else; the command goes on
+	eventExit       = "exit"       // of the command
+)
+
+const (
+	// eventQueue is how many events wait for whoever takes them; more are dropped,
+	// rather than hold up the command.
+	eventQueue = 1024
+	// flushTime bounds how long the last ones are waited for.
+	flushTime = time.Second
+)
+
+// eventLog writes events, in order, from a goroutine of its own. A nil eventLog drops
+// them.
+type eventLog struct {
+	lines chan []byte
+	done  chan struct{}
+}
+
+func newEventLog(w io.Writer) *eventLog {
+	l := &eventLog{make(chan []byte, eventQueue), make(chan struct{})}
+	go func() {
+		defer close(l.done)
+		for line := range l.lines {
+			w.Write(line) // if nobody takes it, nobody can be told
+		}
+	}()
+	return l
+}
+
+func (l *eventLog) add(e event) {
+	if l == nil {
+		return
+	}
+	e.Time = time.Now().UTC().Format("2006-01-02T15:04:05.000000Z")
+	line, err := json.Marshal(e)
+	if err != nil {
+		return // there is nothing in it that is not JSON
+	}
+	select {
+	case l.lines <- append(line, '\n'):
+	default:
+	}
+}
+
+func (l *eventLog) close() {
+	if l == nil {
+		return
+	}
+	close(l.lines)
+	select {
+	case <-l.done:
+	case <-time.After(flushTime):
+	}
+}
+
+// generation is an event of a token that came.
+func (l *eventLog) generation(n int, t ingressauth.Token) {
+	e := event{Event: eventGeneration, Generation: n, Token: t.String()}
+	if expiry, ok := t.Expiry(); ok {
+		e.Expires = expiry.UTC().Format(time.RFC3339)
+	}
+	l.add(e)
+}
+
+func (l *eventLog) failure(err error) { l.add(event{Event: eventFailure, Error: err.Error()}) }
+
+// logger returns a log whose warnings and errors are failures.
+func (l *eventLog) logger() *slog.Logger {
+	if l == nil {
+		return nil
+	}
+	return slog.New(failures{l})
+}
+
+// failures is a log handler.
+type failures struct{ log *eventLog }
+
+func (f failures) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
+func (f failures) Handle(_ context.Context, r slog.Record) error {
+	var b strings.Builder
+	b.WriteString(r.Message)
+	r.Attrs(func(a slog.Attr) bool {
+		fmt.Fprintf(&b, "; %s: %v", a.Key, a.Value)
+		return true
+	})
+	f.log.failure(errors.New(b.String()))
+	return nil
+}
+
+func (f failures) WithAttrs([]slog.Attr) slog.Handler { return f } // nobody here has any
+func (f failures) WithGroup(string) slog.Handler      { return f }
+
+// eventDescriptor returns the number N of --events fd:N.
+func (o *runOptions) eventDescriptor() (n int, ok bool) {
+	text, ok := strings.CutPrefix(o.events, "fd:")
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		n = -1
+	}
+	return n, true
+}
+
+// checkEvents refuses, before anything is started, a descriptor that cannot be written to.
+func (o *runOptions) checkEvents() error {
+	n, ok := o.eventDescriptor()
+	switch {
+	case !ok:
+		return nil
+	case n < 3:
+		return usageError("--events takes the name of a file, or fd: and the number of an inherited descriptor, 3 or more")
+	case !canWrite(n):
+		return &runError{exitRun, fmt.Errorf("--events: descriptor %d is not inherited, or not open for writing", n)}
+	}
+	return nil
+}
+
+// openEvents returns what --events names, or nil if it names nothing.
+func (o *runOptions) openEvents() (*os.File, error) {
+	if n, ok := o.eventDescriptor(); ok {
+		keepFromChildren(n)
+		return os.NewFile(uintptr(n), "events"), nil
+	}
+	if o.events == "" {
+		return nil, nil
+	}
+	f, err := os.OpenFile(o.events, os.O_WRONLY|os.O_APPEND|os.O_CREATE|nonBlock, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("--events: open the file: %w", readfile.WithoutPath(err))
+	}
+	return f, nil
+}

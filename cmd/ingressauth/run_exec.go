@@ -1,0 +1,30 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+
+	"github.com/ingressauth/ingressauth/launch"
+	"github.com/spf13/cobra"
+)
+
+// replace replaces this process by the command.
+func (o *runOptions) replace(cmd *cobra.Command, args []string) error {
+	environ := os.Environ()
+	r, err := o.resolver(cmd)
+	if err != nil {
+		return &runError{exitRun, err}
+	}
+	t, err := r.Token(cmd.Context())
+	if err != nil {
+		return &runError{exitRun, err}
+	}
+	command := exec.Command(args[0], args[1:]...)
+	if errors.Is(command.Err, exec.ErrDot) {
+		command.Err = nil
+	}
+	command.Env = environ
+	child := launch.Cmd{Command: command, Token: t, Deliver: o.deliver, Profile: r.Profile, Scrub: o.scrub}
+	return startError(child.Exec())
+}

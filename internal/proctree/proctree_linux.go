@@ -1,0 +1,203 @@
+package proctree
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Adopt has orphans among this process's descendants become its children, so that none
+// can leave the tree.
+func Adopt() error {
+	return os.NewSyscallError("prctl", unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+}
+
+// Reap waits for the children that have ended, but for this one, for which somebody else
+// waits; 0 is none. It does not block.
+func Reap(but int) {
+	for {
+		var info unix.Siginfo
+		err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+		if err == unix.EINTR {
+			continue
+		}
+		pid, _ := child(&info)
+		if err != nil || pid == 0 || pid == but {
+			return // that one is in the way of others: whoever waits for it asks again
+		}
+		unix.Wait4(pid, nil, unix.WNOHANG, nil)
+	}
+}
+
+// StopState says in what way a child's state has changed, if it has: it was stopped by
+// a signal, or continued.
+func StopState(pid int) (stopped syscall.Signal, continued bool) {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, pid, &info, unix.WSTOPPED|unix.WCONTINUED|unix.WNOHANG, nil)
+	who, status := child(&info)
+	if err != nil || who != pid {
+		return 0, false
+	}
+	const cldStopped, cldContinued = 5, 6 // sigaction(2), si_code
+	switch info.Code {
+	case cldStopped:
+		return syscall.Signal(status), false
+	case cldContinued:
+		return 0, true
+	}
+	return 0, false
+}
+
+// child returns the fields si_pid and si_status, for which unix.Siginfo has no names. They
+// are in a union that is aligned like a pointer.
+func child(info *unix.Siginfo) (pid, status int) {
+	const union = 2 + unsafe.Sizeof(uintptr(0))/4
+	fields := (*[union + 3]int32)(unsafe.Pointer(info))
+	return int(fields[union]), int(fields[union+2])
+}
+
+// process is one that was seen in /proc. A number that was given back belongs to another
+// process, which was started later.
+type process struct {
+	pid, parent int
+	state       byte
+	start       string
+}
+
+// look looks at a process once. It reports false if there is none.
+func look(pid int) (process, bool) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return process{}, false
+	}
+	// The name, in parentheses, can be anything.
+	_, rest, ok := bytes.Cut(b[bytes.LastIndexByte(b, ')')+1:], []byte(" "))
+	fields := bytes.Fields(rest) // from the third on
+	if !ok || len(fields) < 20 {
+		return process{}, false
+	}
+	parent, err := strconv.Atoi(string(fields[1]))
+	return process{pid, parent, fields[0][0], string(fields[19])}, err == nil
+}
+
+// descendants returns what descends from this process, zombies aside.
+func descendants() ([]process, error) {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	children := make(map[int][]process)
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		if p, ok := look(pid); ok {
+			children[p.parent] = append(children[p.parent], p)
+		}
+	}
+	var found []process
+	for next := children[os.Getpid()]; len(next) > 0; {
+		p := next[0]
+		next = append(next[1:], children[p.pid]...)
+		if p.state != 'Z' && p.state != 'X' {
+			found = append(found, p)
+		}
+	}
+	return found, nil
+}
+
+// signal sends a signal to this very process.
+func (p process) signal(s syscall.Signal) {
+	// On Linux a handle (pidfd), if the kernel has those. What it is of is looked at
+	// after it was opened.
+	handle, err := os.FindProcess(p.pid)
+	if err != nil {
+		return
+	}
+	defer handle.Release()
+	if now, ok := look(p.pid); ok && now.start == p.start {
+		handle.Signal(s)
+	}
+}
+
+// End ends what descends from this process: with SIGTERM, and with SIGKILL after the
+// grace, or when hurry has something; without grace, with SIGKILL at once. What is in the
+// group, which may be nil, is killed by the kernel all at once. It waits until nothing is
+// left, and reaps.
+func End(grace time.Duration, hurry <-chan struct{}, group *Group) error {
+	if grace > 0 {
+		left, err := remaining()
+		if len(left) == 0 {
+			return err
+		}
+		for _, p := range left { // and not those that they start to end well
+			p.signal(unix.SIGTERM)
+			p.signal(unix.SIGCONT) // it may be stopped
+		}
+		if waitFor(grace, hurry) {
+			return nil
+		}
+	}
+	for deadline := time.Now().Add(killTime); ; time.Sleep(passEvery) {
+		group.kill()
+		left, err := remaining()
+		if len(left) == 0 {
+			return err
+		}
+		for _, p := range left {
+			p.signal(unix.SIGKILL)
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%d processes could not be killed", len(left))
+		}
+	}
+}
+
+// waitFor waits until nothing is left, and reports whether that was in time.
+func waitFor(grace time.Duration, hurry <-chan struct{}) bool {
+	timeout := time.NewTimer(grace)
+	defer timeout.Stop()
+	for pause := passEvery; ; pause = min(2*pause, 16*passEvery) {
+		select {
+		case <-timeout.C:
+			return false
+		case <-hurry:
+			return false
+		case <-time.After(pause):
+		}
+		if left, err := remaining(); err == nil && len(left) == 0 {
+			return true
+		}
+	}
+}
+
+// remaining reaps, and returns what is left.
+func remaining() ([]process, error) {
+	Reap(0)
+	var none unix.Siginfo
+	if unix.Waitid(unix.P_ALL, 0, &none, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == unix.ECHILD {
+		return nil, nil // who has no children has no descendants
+	}
+	left, err := descendants()
+	if err == nil && len(left) == 0 {
+		// There are children; they were zombies, or are hidden from us.
+		Reap(0)
+	}
+	if err != nil {
+		err = errors.Join(errors.New("see which processes are left"), err)
+	}
+	return left, err
+}
