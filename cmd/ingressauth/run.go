@@ -114,7 +114,7 @@ func runCommand(name string, do func(*cobra.Command, *runOptions, []string) erro
 	flags := cmd.Flags()
 	flags.SetInterspersed(false) // what follows the command is its own
 	o.from = &oneOf{fromAnywhere, []string{fromAnywhere, fromEnv, fromFD, fromFile, fromControl}}
-	flags.Var(o.from, "from", "where the token comes `from`: "+o.from.Type())
+	flags.Var(o.from, "from", "the `source` of the token: "+o.from.Type())
 	flags.Var(&o.deliver, "deliver", "a `list` of ways to the command: "+o.deliver.Type()+" (default file; env with --exec)")
 	flags.StringArrayVar(&o.scrub, "scrub", nil, "a variable that the command does not inherit, or a `pattern` such as AWS_*")
 	flags.Var(&o.onRotate, "on-rotate", "an `action` after each rotation: "+o.onRotate.Type())
