@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/ingressauth/ingressauth/internal/proctree"
 	"golang.org/x/sys/unix"
@@ -35,9 +36,13 @@ type jobs struct {
 	leads    bool     // the guard leads its session
 	terminal *os.File // that is to be handed to the command; nil if none is
 
-	stopped bool // the guard
-	echo    bool // it is about to pass on a SIGCONT that we have sent
+	stopped   bool      // the guard
+	continued time.Time // when we have last continued it
 }
+
+// echoTime is how long it takes at most until the guard passes on a SIGCONT to us that we
+// have sent to it.
+const echoTime = 200 * time.Millisecond
 
 func newJobs() *jobs {
 	j := &jobs{guard: os.Getppid(), group: unix.Getpgrp()}
@@ -104,11 +109,14 @@ func (j *jobs) changed(s os.Signal, pid int) bool {
 	proctree.Reap(pid)
 	why, continued := proctree.StopState(pid)
 	switch {
+	case j.orphaned():
 	case continued && j.stopped:
-		j.stopped, j.echo = false, true
-		unix.Kill(j.guard, unix.SIGCONT)
-	case why == 0 || j.orphaned():
+		j.continueGuard()
+	case why == 0:
 	case !j.leads:
+		if j.stopped { // it was continued meanwhile, and a shell has to learn that, too
+			j.continueGuard()
+		}
 		j.stopped = true
 		unix.Kill(j.guard, unix.SIGSTOP)
 	case why == unix.SIGTSTP, why != unix.SIGSTOP && j.handTerminal(pid):
@@ -117,13 +125,14 @@ func (j *jobs) changed(s os.Signal, pid int) bool {
 	return true
 }
 
+func (j *jobs) continueGuard() {
+	j.stopped, j.continued = false, time.Now()
+	unix.Kill(j.guard, unix.SIGCONT)
+}
+
 // passes reports whether the command is to get a signal that we have got.
 func (j *jobs) passes(s os.Signal) bool {
-	if s == unix.SIGCONT && j.echo {
-		j.echo = false
-		return false
-	}
-	return true
+	return s != unix.SIGCONT || time.Since(j.continued) > echoTime
 }
 
 // hurries reports whether a signal says that the grace is to be cut short.

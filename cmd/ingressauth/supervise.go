@@ -199,7 +199,9 @@ func (s *supervisor) attend(child *launch.Cmd, done <-chan error, rotated <-chan
 					s.stopping, s.deadline = true, time.Now().Add(graceTime)
 					kill.Reset(graceTime)
 				}
-				process.Signal(got)
+				if err := process.Signal(got); errors.Is(err, os.ErrProcessDone) && s.jobs.hurries(got) {
+					s.stopping, s.deadline = true, time.Now() // it came for what is left
+				}
 			}
 		case <-rotated:
 			if !s.stopping && !again {

@@ -1,0 +1,465 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+)
+
+// running is a run under way.
+type running struct {
+	*exec.Cmd
+	t   testing.TB
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+func (w *runWorld) start(args ...string) *running {
+	w.t.Helper()
+	r := &running{Cmd: w.run(args...), t: w.t}
+	var err error
+	if r.in, err = r.StdinPipe(); err != nil {
+		w.t.Fatal(err)
+	}
+	out, err := r.StdoutPipe()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r.out, r.Stderr = bufio.NewReader(out), os.Stderr
+	if err := r.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+// line returns the next line of output.
+func (r *running) line() string {
+	r.t.Helper()
+	line, err := r.out.ReadString('\n')
+	if err != nil {
+		r.t.Fatalf("%q %v", line, err)
+	}
+	return strings.TrimSpace(line)
+}
+
+// end waits for the end, and returns the rest of the output and the exit code.
+func (r *running) end() (string, int) {
+	rest, _ := io.ReadAll(r.out)
+	r.Wait()
+	return string(rest), r.ProcessState.ExitCode()
+}
+
+// state returns the letter of a process's state, or "" if there is none.
+func state(pid int) string {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return ""
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	return fields[0]
+}
+
+// TestRunSignals has each signal reach the child once, whether it is sent to run or, as a
+// terminal does, to its process group.
+func TestRunSignals(t *testing.T) {
+	for name, number := range map[string]syscall.Signal{"INT": unix.SIGINT, "TERM": unix.SIGTERM, "HUP": unix.SIGHUP,
+		"QUIT": unix.SIGQUIT, "USR1": unix.SIGUSR1, "USR2": unix.SIGUSR2, "WINCH": unix.SIGWINCH} {
+		for _, group := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, group %v", name, group), func(t *testing.T) {
+				t.Parallel()
+				w := newRunWorld(t)
+				r := w.run("--", "bash", "-c", fmt.Sprintf(`n=0; trap 'n=$((n+1)); echo got' %s; echo $PPID; while read -t 0.05 x || [ $? -gt 128 ]; do :; done; exit $n`, name))
+				r.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+				in, _ := r.StdinPipe()
+				out, _ := r.StdoutPipe()
+				if err := r.Start(); err != nil {
+					t.Fatal(err)
+				}
+				lines := bufio.NewReader(out)
+				lines.ReadString('\n')
+				to := r.Process.Pid
+				if group {
+					// Until both have stepped aside they are in the group, too.
+					eventually(t, "run steps aside", func() bool {
+						g, err := unix.Getpgid(r.Process.Pid)
+						return err == nil && g != r.Process.Pid
+					})
+					to = -to
+				}
+				if err := unix.Kill(to, number); err != nil {
+					t.Fatal(err)
+				}
+				if line, err := lines.ReadString('\n'); line != "got\n" {
+					t.Errorf("%q %v", line, err)
+				}
+				time.Sleep(50 * time.Millisecond) // for one that should not come
+				in.Close()
+				r.Wait()
+				if code := r.ProcessState.ExitCode(); code != 1 {
+					t.Errorf("the child got it %d times", code)
+				}
+			})
+		}
+	}
+}
+
+// TestRunIgnored has a signal that was ignored stay so.
+func TestRunIgnored(t *testing.T) {
+	w := newRunWorld(t)
+	cmd := exec.Command("nohup", "ingressauth", "run", "--", "sh", "-c", "kill -HUP $$; kill -HUP $PPID; sleep 0.1; grep SigIgn /proc/self/status")
+	cmd.Env = w.environ
+	cmd.Path = "/usr/bin/nohup"
+	out, _, code := w.output(cmd)
+	_, mask, _ := strings.Cut(strings.TrimSpace(out), "\t")
+	if n, err := strconv.ParseUint(mask, 16, 64); code != 0 || err != nil || n&1 == 0 {
+		t.Errorf("%q %d", out, code)
+	}
+}
+
+// TestRunStops has run be stopped when its child is, and continue with it, whoever it was.
+func TestRunStops(t *testing.T) {
+	w := newRunWorld(t)
+	r := w.start("--", "bash", "-c", `trap 'echo continued' CONT; echo $$; while read -t 0.05 x || [ $? -gt 128 ]; do :; done`)
+	child, err := strconv.Atoi(r.line())
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := func(want string) func() bool {
+		return func() bool {
+			return (state(r.Process.Pid) == "T") == (want == "T") && (state(child) == "T") == (want == "T")
+		}
+	}
+	for _, target := range []int{r.Process.Pid, child} {
+		unix.Kill(target, unix.SIGTSTP)
+		eventually(t, "both stop", both("T"))
+		unix.Kill(target, unix.SIGCONT)
+		eventually(t, "both continue", both("S"))
+		if line := r.line(); line != "continued" {
+			t.Errorf("%q", line)
+		}
+	}
+	time.Sleep(50 * time.Millisecond)
+	r.in.Close()
+	if rest, code := r.end(); rest != "" || code != 0 {
+		t.Errorf("%q %d", rest, code)
+	}
+}
+
+// TestRunGrace has what does not end on SIGTERM killed after the grace, and sooner on a
+// second signal; what ends by itself is not killed.
+func TestRunGrace(t *testing.T) {
+	stubborn := `trap '' TERM; echo; while :; do sleep 0.1; done`
+	behind := "(setsid sh -c \"" + stubborn + "\" & ); sleep 0.3; "
+	for name, test := range map[string]struct {
+		script string
+		signal syscall.Signal // to run, 0 for none
+		code   int
+		after  time.Duration
+	}{
+		"a stubborn child":                  {stubborn, unix.SIGTERM, 137, graceTime},
+		"a stubborn descendant":             {behind + "exit 3", 0, 3, graceTime},
+		"both":                              {behind + stubborn, unix.SIGTERM, 137, graceTime},
+		"a stopped descendant":              {"sleep 100 & kill -STOP $!; echo; exit 3", 0, 3, 0},
+		"one that cleans up":                {`trap 'sleep 0.5; exit 9' TERM; echo; while :; do sleep 0.05; done`, unix.SIGTERM, 9, 500 * time.Millisecond},
+		"one that ignores another signal":   {`trap 'exit 9' TERM; trap '' INT; echo; kill -INT $$; sleep 0.1; exit 4`, unix.SIGINT, 4, 0},
+		"a descendant that cleans up first": {`(setsid sh -c 'trap "sleep 0.5; exit" TERM; while :; do sleep 0.05; done' & ); sleep 0.2; echo; exit 3`, 0, 3, 500 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newRunWorld(t)
+			marker := "GRACE=" + t.Name()
+			w.set(marker)
+			r := w.start("--", "sh", "-c", test.script)
+			r.line()
+			time.Sleep(500 * time.Millisecond)
+			started := time.Now()
+			if test.signal != 0 {
+				r.Process.Signal(test.signal)
+			}
+			_, code := r.end()
+			if took := time.Since(started); code != test.code || took < test.after-time.Second {
+				t.Errorf("exit code %d after %v", code, took)
+			}
+			if left := marked(marker); len(left) > 0 {
+				t.Errorf("left: %v", left)
+			}
+		})
+	}
+	t.Run("in a hurry", func(t *testing.T) {
+		t.Parallel()
+		w := newRunWorld(t)
+		r := w.start("--", "sh", "-c", behind+"echo $$; exit 3")
+		r.line()
+		child, _ := strconv.Atoi(r.line())
+		eventually(t, "the child ends", func() bool { return state(child) == "" })
+		started := time.Now()
+		r.Process.Signal(unix.SIGINT)
+		if _, code := r.end(); code != 3 || time.Since(started) > graceTime/2 {
+			t.Errorf("exit code %d after %v", code, time.Since(started))
+		}
+	})
+}
+
+// marked returns the processes, zombies aside, that have this variable.
+func marked(variable string) (pids []int) {
+	paths, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, path := range paths {
+		environ, err := os.ReadFile(path)
+		if err != nil || !bytes.Contains(append([]byte{0}, environ...), []byte("\x00"+variable+"\x00")) {
+			continue
+		}
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		pids = append(pids, pid)
+	}
+	return pids
+}
+
+// TestRunOnRotate has the child signalled, or replaced, after a rotation.
+func TestRunOnRotate(t *testing.T) {
+	second := testToken + "-2"
+	world := func(t *testing.T) (w *runWorld, file, events string) {
+		w = newRunWorld(t)
+		dir := t.TempDir()
+		file, events = filepath.Join(dir, "token"), filepath.Join(dir, "events")
+		if err := os.WriteFile(file, []byte(testToken), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.set("CLAUDE_SESSION_INGRESS_TOKEN_FILE=" + file)
+		return w, file, events
+	}
+	t.Run("signal", func(t *testing.T) {
+		w, file, events := world(t)
+		r := w.start("--from", "file", "--on-rotate", "signal=HUP", "--events", events, "--", "sh", "-c",
+			`trap 'cat "$CLAUDE_SESSION_INGRESS_TOKEN_FILE"; echo' HUP; echo ready; while :; do sleep 0.02; done`)
+		r.line()
+		replace(t, file, second)
+		if line := r.line(); line != second {
+			t.Errorf("%q", line)
+		}
+		r.Process.Signal(unix.SIGTERM)
+		if _, code := r.end(); code != 143 {
+			t.Errorf("exit code %d", code)
+		}
+		got := readEvents(t, events)
+		first, next := fingerprint(testToken), fingerprint(second)
+		pid := got[1]["pid"]
+		if diff := cmp.Diff([]map[string]any{
+			{"event": "generation", "generation": 1.0, "token": first},
+			{"event": "start", "generation": 1.0, "pid": pid},
+			{"event": "delivery", "generation": 1.0, "delivery": "file"},
+			{"event": "generation", "generation": 2.0, "token": next},
+			{"event": "delivery", "generation": 2.0, "delivery": "file"},
+			{"event": "exit", "pid": pid, "code": 143.0, "signal": 15.0},
+		}, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+	t.Run("restart", func(t *testing.T) {
+		w, file, events := world(t)
+		// The first one's own child is gone before the second one starts.
+		r := w.start("--from", "file", "--deliver", "fd,env", "--on-rotate", "restart", "--events", events, "--", "sh", "-c",
+			`pgrep -fxc "sleep 54321"; (setsid sleep 54321 &); eval "cat <&$CLAUDE_CODE_WEBSOCKET_AUTH_FILE_DESCRIPTOR"; echo " $CLAUDE_CODE_SESSION_ACCESS_TOKEN"; read x; echo "$x"; read x; exit 5`)
+		if first := r.line() + " " + r.line(); first != "0 "+testToken+" "+testToken {
+			t.Errorf("%q", first)
+		}
+		replace(t, file, second)
+		if next := r.line() + " " + r.line(); next != "0 "+second+" "+second {
+			t.Errorf("%q", next)
+		}
+		fmt.Fprintln(r.in, "a line")
+		if line := r.line(); line != "a line" {
+			t.Errorf("%q", line)
+		}
+		r.in.Close()
+		if _, code := r.end(); code != 5 {
+			t.Errorf("exit code %d", code)
+		}
+		var names []string
+		for _, e := range readEvents(t, events) {
+			names = append(names, fmt.Sprint(e["event"]))
+		}
+		if got, want := strings.Join(names, " "), "generation start delivery delivery generation exit start delivery delivery exit"; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	})
+	t.Run("no restart of one that is to end", func(t *testing.T) {
+		w, file, _ := world(t)
+		r := w.start("--from", "file", "--on-rotate", "restart", "--", "sh", "-c", `trap '' TERM; echo started; while :; do sleep 0.02; done`)
+		r.line()
+		replace(t, file, second)
+		time.Sleep(100 * time.Millisecond)
+		r.Process.Signal(unix.SIGTERM)
+		if rest, code := r.end(); rest != "" || code != 137 {
+			t.Errorf("%q %d", rest, code)
+		}
+	})
+	t.Run("a stubborn reader", func(t *testing.T) {
+		w, file, events := world(t)
+		r := w.start("--from", "file", "--deliver", "env,file", "--events", events, "--", "sh", "-c", "exec <&-; echo; sleep 0.5; exit 6")
+		r.line()
+		replace(t, file, second)
+		if _, code := r.end(); code != 6 {
+			t.Errorf("exit code %d", code)
+		}
+		var failures, deliveries int
+		for _, e := range readEvents(t, events) {
+			switch {
+			case e["event"] == "failure" && e["delivery"] == "env":
+				failures++
+			case e["event"] == "delivery" && e["generation"] == 2.0:
+				deliveries++
+			}
+		}
+		if failures != 1 || deliveries != 1 {
+			t.Errorf("%d failures, %d deliveries", failures, deliveries)
+		}
+	})
+}
+
+func fingerprint(text string) string {
+	return fmt.Sprintf("bearer:%x", sha256.Sum256([]byte(text)))[:len("bearer:")+8]
+}
+
+// TestRunEvents has events go to a descriptor, which the child does not inherit, and
+// nowhere else wait for them.
+func TestRunEvents(t *testing.T) {
+	w := newRunWorld(t)
+	r, p, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := w.run("--events", "fd:4", "--", "sh", "-c", "ls /proc/self/fd; exit 3")
+	cmd.ExtraFiles = []*os.File{nil, p}
+	out, errs, code := w.output(cmd)
+	p.Close()
+	events, _ := io.ReadAll(r)
+	r.Close()
+	if n := bytes.Count(events, []byte("\n")); n != 4 || code != 3 || errs != "" {
+		t.Errorf("%d events: %s; %q %d", n, events, errs, code)
+	}
+	if fields := strings.Fields(out); !slices.Contains(fields, "3") || slices.Contains(fields, "4") { // 3 is the directory
+		t.Errorf("the child's descriptors: %v", fields)
+	}
+	// A pipe that nobody reads, a full disk, a reader that is gone: the child goes on.
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	stuck, stuckIn, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stuck.Close()
+	defer stuckIn.Close()
+	for stuckIn.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)); err == nil; {
+		_, err = stuckIn.Write(make([]byte, 4096))
+	}
+	gone, goneIn, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Close()
+	defer goneIn.Close()
+	for name, f := range map[string]*os.File{"full": full, "stuck": stuckIn, "gone": goneIn} {
+		cmd := w.run("--events", "fd:3", "--", "sh", "-c", "echo done; exit 3")
+		cmd.ExtraFiles = []*os.File{f}
+		if out, errs, code := w.output(cmd); out != "done\n" || errs != "" || code != 3 {
+			t.Errorf("%s: %q %q %d", name, out, errs, code)
+		}
+	}
+}
+
+// TestRunControl has run stand between a bridge and its child: every byte passes, and a
+// token that comes by a line is in the file before the child has that line.
+func TestRunControl(t *testing.T) {
+	w := newRunWorld(t)
+	events := filepath.Join(t.TempDir(), "events")
+	r := w.start("--from", "control", "--deliver", "env,fd,file", "--events", events, "--", "sh", "-c",
+		`while read -r line; do echo "$line"; cat "$CLAUDE_SESSION_INGRESS_TOKEN_FILE"; echo; done; echo "$CLAUDE_CODE_SESSION_ACCESS_TOKEN"`)
+	for i := range 20 {
+		token := fmt.Sprintf("%s-%d", testToken, i)
+		for _, line := range []string{
+			fmt.Sprintf(`{"type":"update_environment_variables","variables":{"CLAUDE_CODE_SESSION_ACCESS_TOKEN":"%s","OTHER":"x"}}`, token),
+			`{"type":"update_environment_variables","variables":`, // malformed, and the child's to judge
+			"an ordinary line", `{"type":"other"}`,
+		} {
+			fmt.Fprintln(r.in, line)
+			if got := r.line(); got != line {
+				t.Fatalf("%q", got)
+			}
+			if got := r.line(); got != token {
+				t.Fatalf("%q in the file after %q", got, line)
+			}
+		}
+	}
+	r.in.Close()
+	if got := r.line(); got != testToken {
+		t.Errorf("%q", got)
+	}
+	if _, code := r.end(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	var generations, deliveries, failures int
+	for _, e := range readEvents(t, events) {
+		switch e["event"] {
+		case "generation":
+			generations++
+		case "delivery":
+			deliveries++
+		case "failure":
+			failures++ // the malformed lines
+		}
+	}
+	if generations != 21 || deliveries != 63 || failures != 20 {
+		t.Errorf("%d generations, %d deliveries, %d failures", generations, deliveries, failures)
+	}
+}
+
+// TestRunSources has the token come from the place that is named, and from no other.
+func TestRunSources(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "token")
+	if err := os.WriteFile(file, []byte("from-file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for from, want := range map[string]string{"auto": testToken, "env": testToken, "fd": "from-fd", "file": "from-file", "control": testToken} {
+		w := newRunWorld(t)
+		pipe, in, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.WriteString("from-fd")
+		in.Close()
+		w.set("CLAUDE_CODE_WEBSOCKET_AUTH_FILE_DESCRIPTOR=3", "CLAUDE_SESSION_INGRESS_TOKEN_FILE="+file)
+		for _, flags := range [][]string{{"--exec"}, {"--deliver", "env"}} {
+			if from == "control" && flags[0] == "--exec" || from == "fd" && flags[0] == "--exec" {
+				continue
+			}
+			cmd := w.run(append(append(flags, "--from", from, "--"), "sh", "-c",
+				`echo "$CLAUDE_CODE_SESSION_ACCESS_TOKEN $CLAUDE_SESSION_INGRESS_TOKEN_FILE $CLAUDE_CODE_WEBSOCKET_AUTH_FILE_DESCRIPTOR"`)...)
+			cmd.ExtraFiles = []*os.File{pipe}
+			// The runner's own file is left to the child.
+			if out, errs, code := w.output(cmd); out != want+" "+file+" \n" || errs != "" || code != 0 {
+				t.Errorf("--from %s %v: %q %q %d", from, flags, out, errs, code)
+			}
+		}
+		pipe.Close()
+	}
+}
