@@ -138,11 +138,11 @@ func (p process) signal(s syscall.Signal) {
 // group, which may be nil, is killed by the kernel all at once. It waits until nothing is
 // left, and reaps.
 func End(grace time.Duration, hurry <-chan struct{}, group *Group) error {
+	if reapAll() {
+		return nil
+	}
 	if grace > 0 {
-		left, err := remaining()
-		if len(left) == 0 {
-			return err
-		}
+		left, _ := descendants()
 		for _, p := range left { // and not those that they start to end well
 			p.signal(unix.SIGTERM)
 			p.signal(unix.SIGCONT) // it may be stopped
@@ -153,15 +153,15 @@ func End(grace time.Duration, hurry <-chan struct{}, group *Group) error {
 	}
 	for deadline := time.Now().Add(killTime); ; time.Sleep(passEvery) {
 		group.kill()
-		left, err := remaining()
-		if len(left) == 0 {
-			return err
-		}
+		left, err := descendants()
 		for _, p := range left {
 			p.signal(unix.SIGKILL)
 		}
+		if reapAll() {
+			return nil
+		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%d processes could not be killed", len(left))
+			return errors.Join(fmt.Errorf("processes of the command are left that cannot be killed; %d can be seen", len(left)), err)
 		}
 	}
 }
@@ -178,26 +178,16 @@ func waitFor(grace time.Duration, hurry <-chan struct{}) bool {
 			return false
 		case <-time.After(pause):
 		}
-		if left, err := remaining(); err == nil && len(left) == 0 {
+		if reapAll() {
 			return true
 		}
 	}
 }
 
-// remaining reaps, and returns what is left.
-func remaining() ([]process, error) {
+// reapAll reaps, and reports whether no child is left. Then nothing is left at all: every
+// orphan would be a child.
+func reapAll() bool {
 	Reap(0)
-	var none unix.Siginfo
-	if unix.Waitid(unix.P_ALL, 0, &none, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == unix.ECHILD {
-		return nil, nil // who has no children has no descendants
-	}
-	left, err := descendants()
-	if err == nil && len(left) == 0 {
-		// There are children; they were zombies, or are hidden from us.
-		Reap(0)
-	}
-	if err != nil {
-		err = errors.Join(errors.New("see which processes are left"), err)
-	}
-	return left, err
+	var info unix.Siginfo
+	return unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == unix.ECHILD
 }

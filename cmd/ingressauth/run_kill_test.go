@@ -1,0 +1,292 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// family starts a descendant that has left the session and ignores what it can, one that
+// has not, and children of its own without end.
+const family = `trap "" TERM HUP
+(setsid sh -c 'trap "" TERM HUP; while :; do sleep 0.01; done' &)
+sh -c 'while :; do sleep 0.01; done' &
+while :; do sleep 0.01; done`
+
+// TestRunKilled kills run, its supervisor, the child and one of its descendants at random
+// moments, the start included. Nothing of the tree is left, in a control group or without
+// one, and no zombie; whoever may have left a token file has left it to nobody else, and to
+// the next run, which removes it.
+func TestRunKilled(t *testing.T) {
+	const kills = 200
+	before := zombies()
+	users := slices.Collect(maps.Values(users()))
+	for i := range kills {
+		victim := []string{"run", "supervisor", "child", "descendant"}[i%4]
+		user := users[i/4%len(users)]
+		delay := time.Duration(rand.IntN(30_000)) * time.Microsecond
+		t.Run(fmt.Sprintf("%d %s after %v", i, victim, delay), func(t *testing.T) {
+			w := newRunWorld(t)
+			w.giveTo(user)
+			marker := fmt.Sprintf("KILLED=%d-%d", os.Getpid(), i)
+			w.set(marker)
+			script := family
+			if victim == "child" || victim == "descendant" { // they get a grace then
+				script = strings.ReplaceAll(script, `trap "" TERM HUP`, ":")
+			}
+			cmd := w.run("--deliver", "env,fd,file", "--", "sh", "-c", script)
+			cmd.Dir = "/"
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: user}
+			var errs bytes.Buffer
+			cmd.Stderr = &errs
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(delay)
+			kill(t, cmd.Process.Pid, victim, marker)
+			// The child does not notice a descendant's end.
+			if victim == "descendant" {
+				time.Sleep(20 * time.Millisecond)
+				kill(t, cmd.Process.Pid, "child", marker)
+			}
+			cmd.Wait()
+			eventually(t, "nothing is left of the tree", func() bool { return len(marked(marker)) == 0 })
+			filepath.WalkDir(w.runtime, func(path string, d fs.DirEntry, err error) error {
+				if info, e := os.Lstat(path); e == nil && path != w.runtime && info.Mode().Perm()&0o077 != 0 {
+					t.Errorf("%s has mode %v", path, info.Mode())
+				}
+				return nil
+			})
+			if left := w.left(); len(left) > 1 || len(left) == 1 && !strings.Contains(errs.String(), "supervising process") {
+				t.Errorf("left: %q (%s)", left, errs.String())
+			}
+			next := w.run("--", "true")
+			next.Dir, next.SysProcAttr = "/", &syscall.SysProcAttr{Credential: user}
+			if _, errs, code := w.output(next); code != 0 {
+				t.Errorf("the next run: %q %d", errs, code)
+			}
+			if left := w.left(); len(left) > 0 {
+				t.Errorf("left by the next run: %q", left)
+			}
+		})
+	}
+	eventually(t, "no zombie is left", func() bool {
+		for pid := range zombies() {
+			if _, old := before[pid]; !old {
+				return false
+			}
+		}
+		return true
+	})
+	if left := groups(); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
+// users are whom run is started as: this one, and, for root, one to whom no control group
+// is delegated.
+func users() map[string]*syscall.Credential {
+	users := map[string]*syscall.Credential{"this user": nil}
+	if os.Geteuid() == 0 {
+		users["another user"] = &syscall.Credential{Uid: 12345, Gid: 12345}
+	}
+	return users
+}
+
+// giveTo makes a runtime directory that is this user's, as the test's own is not.
+func (w *runWorld) giveTo(user *syscall.Credential) {
+	if user == nil {
+		return
+	}
+	dir, err := os.MkdirTemp("", "ingressauth-user-")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chown(dir, int(user.Uid), int(user.Gid)); err != nil {
+		w.t.Fatal(err)
+	}
+	w.runtime = dir
+	w.set("XDG_RUNTIME_DIR=" + dir)
+}
+
+// kill kills a process of the tree, if it is there by now.
+func kill(t *testing.T, run int, victim, marker string) {
+	supervisor := childrenOf(run)
+	var child, descendants []int
+	for _, pid := range supervisor {
+		if all := childrenOf(pid); len(all) > 0 {
+			child = all[:1] // the others were orphans
+		}
+	}
+	for _, pid := range marked(marker) {
+		if pid != run && !slices.Contains(supervisor, pid) && !slices.Contains(child, pid) {
+			descendants = append(descendants, pid)
+		}
+	}
+	from := map[string][]int{"run": {run}, "supervisor": supervisor, "child": child, "descendant": descendants}[victim]
+	if len(from) == 0 {
+		from = []int{run}
+	}
+	unix.Kill(from[rand.IntN(len(from))], unix.SIGKILL)
+}
+
+func childrenOf(pid int) (children []int) {
+	out, _ := exec.Command("pgrep", "-P", strconv.Itoa(pid)).Output()
+	for _, field := range strings.Fields(string(out)) {
+		child, _ := strconv.Atoi(field)
+		children = append(children, child)
+	}
+	return children
+}
+
+// zombies returns the processes that have ended and that nobody has waited for.
+func zombies() map[int]bool {
+	found := make(map[int]bool)
+	paths, _ := filepath.Glob("/proc/[0-9]*")
+	for _, path := range paths {
+		if pid, _ := strconv.Atoi(filepath.Base(path)); state(pid) == "Z" {
+			found[pid] = true
+		}
+	}
+	return found
+}
+
+// TestRunKilledBoth kills both of run's processes at once, against which nothing helps but
+// a control group, which the next run ends: the child dies with them, and its descendants
+// do not. That is what the documentation says.
+func TestRunKilledBoth(t *testing.T) {
+	w := newRunWorld(t)
+	marker := fmt.Sprintf("KILLED=%d-both", os.Getpid())
+	w.set(marker)
+	r := w.start("--", "sh", "-c", "(setsid sleep 100 &); echo $$; sleep 100")
+	child, err := strconv.Atoi(r.line())
+	if err != nil {
+		t.Fatal(err)
+	}
+	grouped := len(groups()) > 0
+	supervisor := childrenOf(r.Process.Pid)
+	unix.Kill(r.Process.Pid, unix.SIGSTOP) // or it would be faster
+	unix.Kill(supervisor[0], unix.SIGKILL)
+	unix.Kill(r.Process.Pid, unix.SIGKILL)
+	r.Wait()
+	eventually(t, "the child dies", func() bool { s := state(child); return s == "" || s == "Z" })
+	time.Sleep(100 * time.Millisecond)
+	if left := marked(marker); len(left) == 0 {
+		t.Error("nothing is left: the documentation says too little")
+	}
+	w.output(w.run("--", "true"))
+	if left := w.left(); len(left) > 0 {
+		t.Errorf("left by the next run: %q", left)
+	}
+	if grouped {
+		eventually(t, "the next run ends the group", func() bool { return len(marked(marker)) == 0 })
+	}
+	for _, pid := range marked(marker) {
+		unix.Kill(pid, unix.SIGKILL)
+	}
+}
+
+// grouped reports whether a run here has a control group.
+func grouped(t *testing.T) bool {
+	r := newRunWorld(t).start("--", "cat")
+	defer r.end()
+	defer r.in.Close()
+	fmt.Fprintln(r.in, "x")
+	r.line()
+	return len(groups()) > 0
+}
+
+// groups are the control groups that runs have now.
+func groups() []string {
+	groups, _ := filepath.Glob("/sys/fs/cgroup/ingressauth-*")
+	more, _ := filepath.Glob("/sys/fs/cgroup/*/ingressauth-*")
+	return append(groups, more...)
+}
+
+// TestRunKilledGroup has a SIGKILL for the process group that run was started in, as some
+// runners end a session, end the tree.
+func TestRunKilledGroup(t *testing.T) {
+	w := newRunWorld(t)
+	marker := fmt.Sprintf("KILLED=%d-group", os.Getpid())
+	w.set(marker)
+	cmd := w.run("--", "sh", "-c", family)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond)
+	started := time.Now()
+	unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 137 || len(marked(marker)) > 0 || len(w.left()) > 0 {
+		t.Errorf("exit code %d; left: %v, %v, after %v", code, marked(marker), w.left(), time.Since(started))
+	}
+}
+
+// TestRunForks has a child end that makes processes faster than they can be looked at. In a
+// control group they have no chance; without one they have a small one, and then that is
+// said.
+func TestRunForks(t *testing.T) {
+	need(t, "python3")
+	for name, user := range users() {
+		t.Run(name, func(t *testing.T) {
+			w := newRunWorld(t)
+			w.giveTo(user)
+			marker := fmt.Sprintf("KILLED=%d-forks", os.Getpid())
+			w.set(marker)
+			events := filepath.Join(w.runtime, "events")
+			// Each lives for a moment and leaves another one behind: there are never more than
+			// a few, and none in half a minute.
+			cmd := w.run("--events", events, "--", "/usr/bin/python3", "-c", `
+import os, time
+until = time.time() + 30
+for _ in range(3):
+    if os.fork() == 0:
+        os.setsid()
+        while time.time() < until:
+            if os.fork() != 0:
+                os._exit(0)
+        os._exit(0)
+os._exit(5)
+`)
+			cmd.Dir, cmd.SysProcAttr = "/", &syscall.SysProcAttr{Credential: user}
+			if out, errs, code := w.output(cmd); code != 5 || errs != "" {
+				t.Errorf("%q %q %d", out, errs, code)
+			}
+			if left := marked(marker); len(left) > 0 {
+				all := readEvents(t, events)
+				if user == nil && grouped(t) || fmt.Sprint(all[len(all)-2]["event"]) != "failure" {
+					t.Errorf("left: %v, after %v", left, all)
+				}
+			}
+		})
+	}
+}
+
+// TestRunReaps has orphans waited for while the child runs.
+func TestRunReaps(t *testing.T) {
+	w := newRunWorld(t)
+	r := w.start("--", "sh", "-c", `for i in $(seq 200); do (setsid true &); done; sleep 0.2; ps -o stat= --ppid $PPID | grep -c Z; exit 7`)
+	if zombies := r.line(); zombies != "0" {
+		t.Errorf("%s zombies", zombies)
+	}
+	if _, code := r.end(); code != 7 {
+		t.Errorf("exit code %d", code)
+	}
+}

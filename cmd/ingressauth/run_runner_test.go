@@ -1,0 +1,141 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestRunnerStandIn has a stand-in for a runner drive run through its wrappers, as the
+// vendor documents what a wrapper gets: the first token in the environment, the path of a
+// file that the runner keeps fresh, the agent's program in a variable and its arguments;
+// rotations on standard input; descriptor 3 to report activity on. It has eight hours pass,
+// with a rotation every five minutes, of which each takes 25 milliseconds here. No real
+// runner was at hand.
+func TestRunnerStandIn(t *testing.T) {
+	const rotations = 8 * 60 / 5
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "<!-- launcher -->\n```sh\n")
+	ofReadme, _, ok := strings.Cut(rest, "```\n")
+	if !ok || !strings.Contains(ofReadme, "run --exec") {
+		t.Fatalf("README.md has no wrapper that calls run --exec: %q", ofReadme)
+	}
+	for name, wrapper := range map[string]string{
+		"README": ofReadme,
+		"between": `#!/bin/sh
+exec ingressauth run --from control --deliver env,file --scrub 'AWS_*' -- "$CLAUDE_RUNNER_CLAUDE_BIN" "$@"
+`,
+		"by file alone": `#!/bin/sh
+exec ingressauth run --from file --scrub 'AWS_*' -- "$CLAUDE_RUNNER_CLAUDE_BIN" "$@"
+`,
+		"by descriptor": `#!/bin/sh
+exec ingressauth run --from control --deliver fd --scrub 'AWS_*' -- "$CLAUDE_RUNNER_CLAUDE_BIN" "$@"
+`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newRunWorld(t)
+			dir := t.TempDir()
+			file, path := filepath.Join(dir, "token"), filepath.Join(dir, "wrapper")
+			if err := os.WriteFile(path, []byte(wrapper), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			token := func(i int) string { return fmt.Sprintf("%s-%d", testToken, i) }
+			replace(t, file, token(0))
+
+			// A service that accepts the newest two generations, and counts who is refused
+			// with what was good for longer.
+			var newest, requests, refused atomic.Int64
+			service := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				requests.Add(1)
+				var i int64
+				fmt.Sscanf(r.Header.Get("Authorization"), "Bearer "+testToken+"-%d", &i)
+				if i < newest.Load()-1 {
+					refused.Add(1)
+					rw.Header().Set("WWW-Authenticate", "Bearer")
+					rw.WriteHeader(http.StatusUnauthorized)
+				}
+			}))
+			defer service.Close()
+
+			activity, activityIn, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer activity.Close()
+			w.set("CLAUDE_SESSION_INGRESS_TOKEN_FILE="+file, "CLAUDE_CODE_SESSION_ACCESS_TOKEN="+token(0),
+				"SERVICE="+service.URL, "AWS_SECRET=s")
+			w.set("CLAUDE_RUNNER_CLAUDE_BIN=" + w.program("agent"))
+			cmd := exec.Command(path, "--flag", "two words", "")
+			cmd.Env, cmd.ExtraFiles = w.environ, []*os.File{activityIn}
+			in, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out, errs bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &out, &errs
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			activityIn.Close()
+			reports := make(chan int)
+			go func() {
+				b, _ := io.ReadAll(activity)
+				reports <- bytes.Count(b, []byte("active\n"))
+			}()
+
+			for i := 1; i <= rotations; i++ {
+				replace(t, file, token(i))
+				fmt.Fprintf(in, `{"type":"update_environment_variables","variables":{"CLAUDE_CODE_SESSION_ACCESS_TOKEN":"%s"}}`+"\n", token(i))
+				newest.Store(int64(i))
+				if i%10 == 0 {
+					fmt.Fprintf(in, "line %d\n", i)
+				}
+				time.Sleep(25 * time.Millisecond)
+			}
+			fmt.Fprintln(in, "stop 7")
+			cmd.Wait()
+			if code := cmd.ProcessState.ExitCode(); code != 7 {
+				t.Errorf("exit code %d", code)
+			}
+			if errs.String() != "the agent's last line\n" {
+				t.Errorf("standard error: %q", errs.String())
+			}
+			want := []string{}
+			for i := 10; i <= rotations; i += 10 {
+				want = append(want, fmt.Sprintf("took: line %d", i))
+			}
+			want = append(want, `refused 0, arguments ["--flag" "two words" ""]`)
+			if got := strings.Split(strings.TrimSpace(out.String()), "\n"); !slices.Equal(got, want) {
+				t.Errorf("standard output: %q, want %q", got, want)
+			}
+			// A request that was refused, since it was on its way for two generations, was sent
+			// once more, and accepted: the agent had none refused.
+			if n := <-reports; n == 0 || int64(n) > requests.Load() {
+				t.Errorf("%d reports of activity for %d requests", n, requests.Load())
+			}
+			t.Logf("%d requests, %d of them sent once more", requests.Load(), refused.Load())
+			if left := w.left(); len(left) > 0 {
+				t.Errorf("left: %q", left)
+			}
+			if text, err := os.ReadFile(file); err != nil || string(text) != token(rotations) {
+				t.Errorf("the runner's file: %q %v", text, err)
+			}
+		})
+	}
+}
