@@ -2,7 +2,10 @@ package main
 
 import (
 	"os"
+	"runtime"
 	"testing"
+
+	"github.com/ingressauth/ingressauth/launch"
 )
 
 // TestCases runs what is measured once, so that the measurement cannot rot.
@@ -51,5 +54,28 @@ func TestSpread(t *testing.T) {
 	}
 	if got, want := spreadOf(sample), (spread{50, 10, 90}); got != want {
 		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func TestMain(m *testing.M) {
+	if service := os.Getenv(childVariable); service != "" {
+		if err := sendRequests(service); err != nil {
+			panic(err)
+		}
+		return
+	}
+	m.Run()
+}
+
+// TestRotations has a few, so that their measurement cannot rot.
+func TestRotations(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("nobody has tried it there")
+	}
+	for _, deliver := range []launch.Delivery{launch.Environment, launch.File} {
+		took, err := rotationTimes(t.TempDir(), "", deliver, false, 10)
+		if err != nil || len(took) != 10 {
+			t.Errorf("%s: %v %v", deliver, took, err)
+		}
 	}
 }
