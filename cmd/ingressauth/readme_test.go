@@ -29,6 +29,18 @@ func TestReadmeTables(t *testing.T) {
 			t.Errorf("README.md lacks this table, to the letter:\n%s", table)
 		}
 	}
+	_, rest, _ := strings.Cut(string(readme), "| member | in | is |\n")
+	events, _, _ := strings.Cut(rest, "\n\n")
+	words := []string{eventGeneration, eventStart, eventDelivery, eventFailure, eventExit}
+	for f := range reflect.TypeFor[event]().Fields() {
+		member, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		words = append(words, member)
+	}
+	for _, word := range words {
+		if !strings.Contains(events, "`"+word+"`") {
+			t.Errorf("README.md says nothing of %s in its table of events", word)
+		}
+	}
 }
 
 // TestReadmeGo holds the README's Go to the examples, which are compiled and run:
@@ -39,7 +51,7 @@ func TestReadmeGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	var examples []byte
-	for _, dir := range []string{".", "control", "verify", "verify/verifygrpc", "verify/verifytest", "internal/interop"} {
+	for _, dir := range []string{".", "control", "launch", "verify", "verify/verifygrpc", "verify/verifytest", "internal/interop"} {
 		b, err := os.ReadFile("../../" + dir + "/example_test.go")
 		if err != nil {
 			t.Fatal(err)
