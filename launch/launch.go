@@ -12,6 +12,7 @@ import (
 
 	"github.com/ingressauth/ingressauth"
 	"github.com/ingressauth/ingressauth/control"
+	"github.com/ingressauth/ingressauth/internal/tokendir"
 )
 
 // Delivery is a way by which a child gets its token.
@@ -64,7 +65,7 @@ type Cmd struct {
 
 	profile ingressauth.Profile // with its defaults
 	input   *input              // nil without StdinPipe
-	dir     *tokenDir           // nil without File
+	dir     *tokendir.Dir       // nil without File
 	secret  *secret             // nil without Descriptor
 
 	slot    chan struct{} // of one place; whoever is in it rotates
@@ -127,13 +128,13 @@ func (c *Cmd) start() error {
 		c.set(c.profile.DescriptorVariable, fmt.Sprint(number))
 	}
 	if c.delivers(File) {
-		if c.dir, err = newTokenDir(); err == nil {
-			err = c.dir.write(c.Token)
+		if c.dir, err = tokendir.New(); err == nil {
+			err = c.dir.Write(c.Token)
 		}
 		if err != nil {
 			return fmt.Errorf("launch: deliver by file: %w", err)
 		}
-		c.set(c.profile.FileVariable, c.dir.tokenPath())
+		c.set(c.profile.FileVariable, c.dir.TokenPath())
 	}
 	return startChild(c.Command, c.ended)
 }
@@ -214,9 +215,18 @@ func (c *Cmd) Rotate(ctx context.Context, t ingressauth.Token, by ...Delivery) e
 		return fmt.Errorf("launch: %w", os.ErrProcessDone)
 	default:
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // so that Wait need not wait for a message that nobody will read
+		select {
+		case <-c.ended:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	var errs []error
 	if slices.Contains(by, File) {
-		if err := c.dir.write(t); err != nil {
+		if err := c.dir.Write(t); err != nil {
 			errs = append(errs, fmt.Errorf("launch: replace the token file: %w", err))
 		}
 	}
@@ -249,7 +259,7 @@ func (c *Cmd) tell(ctx context.Context, t ingressauth.Token) error {
 // [exec.Cmd.Wait] returns, joined with what went wrong there.
 func (c *Cmd) Wait() error {
 	err := c.Command.Wait()
-	if c.Command.ProcessState == nil { // there is no child, or it is another's to wait for
+	if c.Command.Process == nil { // there was no child
 		return err
 	}
 	if e := c.end(); e != nil {
@@ -268,7 +278,7 @@ func (c *Cmd) end() (err error) {
 			c.secret.other.Close() // a nil file takes it
 		}
 		if c.dir != nil {
-			err = c.dir.remove()
+			err = c.dir.Remove()
 		}
 	})
 	return err

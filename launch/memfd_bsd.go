@@ -14,5 +14,9 @@ func newMemfd(string) (*os.File, error) { return nil, errors.ErrUnsupported }
 
 // moveTo has the program that takes this process's place inherit f under this number.
 func moveTo(f *os.File, number int) error {
+	if int(f.Fd()) == number {
+		_, err := unix.FcntlInt(f.Fd(), unix.F_SETFD, 0)
+		return os.NewSyscallError("fcntl", err)
+	}
 	return os.NewSyscallError("dup2", unix.Dup2(int(f.Fd()), number))
 }

@@ -34,5 +34,9 @@ func newMemfd(text string) (*os.File, error) {
 
 // moveTo has the program that takes this process's place inherit f under this number.
 func moveTo(f *os.File, number int) error {
+	if int(f.Fd()) == number {
+		_, err := unix.FcntlInt(f.Fd(), unix.F_SETFD, 0)
+		return os.NewSyscallError("fcntl", err)
+	}
 	return os.NewSyscallError("dup3", unix.Dup3(int(f.Fd()), number, 0))
 }

@@ -1,38 +1,46 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"os"
 	"sync"
 )
 
-// feed passes our standard input to the command that is running.
+// feed passes our standard input to the command that is running. What a command has not
+// taken that ends, or that closes its standard input, is lost; the next command begins with
+// a line.
 type feed struct {
-	in    io.Reader
-	again bool               // there may be another command after the one that is running
-	looks chan chan struct{} // if not nil: who is asked to look for a token, before it is passed on
+	in io.Reader
+	// observe is asked before anything is passed on, and told afterwards whether the command
+	// has got it. It is nil where nothing depends on what passes; then the end of the
+	// command's interest is the end of ours.
+	observe func(passed bool, err error)
 
 	lock  sync.Mutex
 	ready *sync.Cond
-	to    io.WriteCloser // nil if nobody takes anything now
+	to    io.WriteCloser // nil between two commands
+	deaf  bool           // nobody reads what is written to it
 	ended bool
+
+	within bool // a line that was begun
+	cut    bool // that line belongs to the command before
 }
 
-func newFeed(in io.Reader, again bool) *feed {
-	f := &feed{in: in, again: again}
+func newFeed(in io.Reader, observe func(bool, error)) *feed {
+	f := &feed{in: in, observe: observe}
 	f.ready = sync.NewCond(&f.lock)
 	return f
 }
 
-// connect has what comes from now on passed to this command.
+// connect has what comes from now on passed to this command; nil has it wait for the next.
 func (f *feed) connect(to io.WriteCloser) {
 	f.lock.Lock()
 	defer f.lock.Unlock()
-	if f.ended {
+	f.to, f.deaf, f.cut = to, false, f.within
+	if to != nil && f.ended {
 		to.Close()
-		return
 	}
-	f.to = to
 	f.ready.Broadcast()
 }
 
@@ -41,13 +49,14 @@ func (f *feed) run() {
 	b := make([]byte, 64<<10)
 	for {
 		n, err := f.in.Read(b)
+		if n > 0 && f.observe != nil {
+			f.observe(false, nil)
+		}
 		if n > 0 {
-			if f.looks != nil {
-				looked := make(chan struct{})
-				f.looks <- looked
-				<-looked
-			}
-			if !f.pass(b[:n]) {
+			failed := f.pass(b[:n])
+			if f.observe != nil {
+				f.observe(true, failed)
+			} else if failed != nil {
 				discard(os.Stdin) // so that whoever writes there learns of it
 				return
 			}
@@ -59,36 +68,42 @@ func (f *feed) run() {
 	}
 }
 
-// pass writes to the command, or to the one that comes after it. It reports false when
-// nobody will take any more.
-func (f *feed) pass(p []byte) bool {
-	for len(p) > 0 {
-		to := f.taker()
-		n, err := to.Write(p)
-		p = p[n:]
-		if err != nil {
-			to.Close()
-			if !f.again {
-				return false
-			}
-			f.lock.Lock()
-			if f.to == to {
-				f.to = nil
-			}
-			f.lock.Unlock()
-		}
-	}
-	return true
-}
-
-// taker waits for a command that takes input.
-func (f *feed) taker() io.WriteCloser {
+// pass writes to the command that is running, or to the next one.
+func (f *feed) pass(p []byte) error {
 	f.lock.Lock()
-	defer f.lock.Unlock()
 	for f.to == nil {
 		f.ready.Wait()
 	}
-	return f.to
+	to, deaf := f.to, f.deaf
+	if f.cut {
+		line := bytes.IndexByte(p, '\n') + 1
+		if line == 0 {
+			line = len(p)
+		} else {
+			f.cut = false
+		}
+		p = p[line:]
+	}
+	if len(p) > 0 {
+		f.within = p[len(p)-1] != '\n'
+	}
+	f.lock.Unlock()
+	switch {
+	case deaf:
+		return io.ErrClosedPipe
+	case len(p) == 0:
+		return nil
+	}
+	_, err := to.Write(p)
+	if err != nil {
+		f.lock.Lock()
+		defer f.lock.Unlock()
+		to.Close()
+		if f.to == to {
+			f.deaf = true
+		}
+	}
+	return err
 }
 
 // end has the command's standard input end.

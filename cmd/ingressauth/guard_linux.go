@@ -5,88 +5,143 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
 	"slices"
 	"syscall"
 	"time"
 
 	"github.com/ingressauth/ingressauth/internal/proctree"
+	"github.com/ingressauth/ingressauth/internal/tokendir"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
 
-// guard starts a supervisor, which does all the work, and waits. Of the two, whichever is
-// killed, the other ends what is left: who is killed with SIGKILL can end nothing. So it
-// passes signals on, stops when it is stopped, and has the exit code.
+// guarding is the outer of run's two processes. The supervisor does all the work; of the
+// two, whichever is killed, the other ends what is left, since who is killed with SIGKILL
+// can end nothing. So the guard passes signals on, stops when it is asked to, and has the
+// exit code.
+type guarding struct {
+	supervisor *exec.Cmd
+	group      int // that we were started in
+	leads      bool
+	passed     map[os.Signal]bool
+}
+
+// guard starts a supervisor, and waits for it.
 func guard(*cobra.Command, *runOptions, []string) error {
+	session, err := unix.Getsid(0)
+	g := &guarding{group: unix.Getpgrp(), leads: err == nil && session == os.Getpid(), passed: make(map[os.Signal]bool)}
 	signals := make(chan os.Signal, 64)
 	listen(signals)
+	signal.Notify(signals, stopRequest)
 	if err := proctree.Adopt(); err != nil {
 		return &runError{exitRun, err}
 	}
-	i := slices.Index(os.Args, "run")
-	s := exec.Command("/proc/self/exe")
-	s.Args = slices.Concat(os.Args[:i], []string{supervise}, os.Args[i+1:])
-	s.Stdin, s.Stdout, s.Stderr = os.Stdin, os.Stdout, os.Stderr
+	i := slices.Index(os.Args[1:], "run") + 1
+	g.supervisor = exec.Command("/proc/self/exe")
+	g.supervisor.Args = slices.Concat(os.Args[:i], []string{supervise}, os.Args[i+1:])
+	g.supervisor.Stdin, g.supervisor.Stdout, g.supervisor.Stderr = os.Stdin, os.Stdout, os.Stderr
 	// The supervisor learns of our death by a signal, and looks whether it was that.
-	s.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGTERM}
+	g.supervisor.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGTERM}
 	runtime.LockOSThread() // to the kernel, this thread is its parent
-	if err := s.Start(); err != nil {
-		return &runError{exitRun, err}
+	if err := g.supervisor.Start(); err != nil {
+		return &runError{exitRun, fmt.Errorf("start the supervising process (is /proc mounted?): %w", err)}
 	}
 	discard(os.Stdin)
 	discard(os.Stdout)
+	closeInherited(0)
 	ended := make(chan struct{})
 	go func() {
-		s.Wait()
+		g.supervisor.Wait()
 		close(ended)
 	}()
-	aside := make(chan struct{})
-	go func() {
-		defer close(aside)
-		stepAside(s.Process.Pid, ended)
-	}()
+	g.followAside(signals, ended)
 	for {
 		select {
 		case <-ended:
-			<-aside
-			return outcome(s.ProcessState)
+			// A group keeps the number of its leader from being given to another process,
+			// and at the end of a container from being given back.
+			unix.Setpgid(0, 0)
+			return g.outcome()
 		case got := <-signals:
-			if got != unix.SIGCHLD {
-				s.Process.Signal(got)
-			}
+			g.take(got, signals)
 		}
 	}
 }
 
-// stepAside has this process follow the supervisor into its group, when that has started
-// the command (see jobs). A process that leads its session stays where it is.
-func stepAside(supervisor int, ended <-chan struct{}) {
-	if session, err := unix.Getsid(0); err != nil || session == os.Getpid() {
-		return
-	}
-	for {
-		if group, err := unix.Getpgid(supervisor); err == nil && group == supervisor {
-			unix.Setpgid(0, supervisor)
-			return
-		}
+// followAside follows the supervisor into its group, when that has started the command (see
+// jobs).
+func (g *guarding) followAside(signals chan os.Signal, ended <-chan struct{}) {
+	for !g.leads && !g.aside() {
 		select {
 		case <-ended:
 			return
+		case got := <-signals:
+			g.take(got, signals)
 		case <-time.After(time.Millisecond):
 		}
 	}
 }
 
+// aside steps aside, and reports whether the supervisor has.
+func (g *guarding) aside() bool {
+	pid := g.supervisor.Process.Pid
+	group, err := unix.Getpgid(pid)
+	return err == nil && group == pid && unix.Setpgid(0, pid) == nil
+}
+
+// take does what a signal asks for.
+func (g *guarding) take(got os.Signal, signals chan os.Signal) {
+	switch got {
+	case unix.SIGCHLD:
+		proctree.Reap(g.supervisor.Process.Pid) // it adopts whom others leave
+	case stopRequest:
+		if proctree.HasStoppedChild(g.supervisor.Process.Pid) { // and was not continued since
+			g.stop(signals)
+		}
+	default:
+		g.passed[got] = true
+		g.supervisor.Process.Signal(got)
+	}
+}
+
+// stop stops, in the group that a shell knows and continues. Requests to stop that have
+// come meanwhile are old.
+func (g *guarding) stop(signals chan os.Signal) {
+	unix.Setpgid(0, g.group)
+	unix.Kill(os.Getpid(), unix.SIGSTOP) // which reaches this thread some time later
+	for got := range signals {
+		if got != stopRequest {
+			g.take(got, signals)
+		}
+		if got == unix.SIGCONT {
+			break
+		}
+	}
+	g.aside()
+}
+
 // outcome is the supervisor's exit code, which is the command's. One that was killed has
 // left everything to us.
-func outcome(state *os.ProcessState) error {
-	code, number := exitCode(state)
-	if number == 0 {
+func (g *guarding) outcome() error {
+	err := proctree.End(0, nil, nil)
+	code, number := exitCode(g.supervisor.ProcessState)
+	switch {
+	case number == 0:
+		return exitStatus(code)
+	case g.passed[syscall.Signal(number)]: // it came before the supervisor could take it
 		return exitStatus(code)
 	}
-	err := proctree.End(0, nil, nil)
 	proctree.SweepGroups()
+	tokendir.Sweep()
 	return &runError{exitRun, errors.Join(
 		fmt.Errorf("the supervising process was ended by signal %d, and with it the command and all that it had started", number), err)}
+}
+
+// isGuarded reports whether the process that has started this one is a guard.
+func isGuarded() bool {
+	own, err := os.Stat("/proc/self/exe")
+	parent, e := os.Stat(fmt.Sprintf("/proc/%d/exe", os.Getppid()))
+	return err == nil && e == nil && os.SameFile(own, parent)
 }

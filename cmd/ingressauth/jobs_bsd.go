@@ -5,6 +5,7 @@ package main
 import (
 	"os"
 	"os/exec"
+	"time"
 
 	"github.com/ingressauth/ingressauth/internal/proctree"
 	"golang.org/x/sys/unix"
@@ -27,11 +28,17 @@ func (*jobs) rejoin() {}
 
 func (*jobs) started(int) {}
 
+func (*jobs) ended() {}
+
+func (*jobs) settle(int) {}
+
+func (*jobs) settling() <-chan time.Time { return nil }
+
 func (*jobs) changed(os.Signal, int) bool { return false }
 
 // passes reports whether the command is to get a signal that we have got. One that a
 // terminal can send is taken for the terminal's, while we are in its foreground.
-func (*jobs) passes(s os.Signal) bool {
+func (*jobs) passes(s os.Signal, _ int) bool {
 	if s != unix.SIGINT && s != unix.SIGQUIT && s != unix.SIGWINCH {
 		return true
 	}
@@ -44,6 +51,6 @@ func (*jobs) passes(s os.Signal) bool {
 	return err != nil || front != unix.Getpgrp()
 }
 
-func (*jobs) hurries(s os.Signal) bool { return hurries(s) }
+func (*jobs) hurries(s os.Signal) bool { return endsJobs(s) }
 
 func duplicateTo(from, to int) error { return unix.Dup2(from, to) }

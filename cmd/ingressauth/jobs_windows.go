@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"os/exec"
+	"time"
 
 	"github.com/ingressauth/ingressauth/internal/proctree"
 )
@@ -23,8 +24,14 @@ func (*jobs) rejoin() {}
 
 func (*jobs) started(int) {}
 
+func (*jobs) ended() {}
+
+func (*jobs) settle(int) {}
+
+func (*jobs) settling() <-chan time.Time { return nil }
+
 func (*jobs) changed(os.Signal, int) bool { return false }
 
-func (*jobs) passes(os.Signal) bool { return false }
+func (*jobs) passes(os.Signal, int) bool { return false }
 
 func (*jobs) hurries(os.Signal) bool { return false }

@@ -7,12 +7,14 @@ import (
 	"os"
 	"os/exec"
 	patterns "path"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/ingressauth/ingressauth"
 	"github.com/ingressauth/ingressauth/launch"
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 )
 
 // Exit codes of run, besides those of its child.
@@ -135,6 +137,9 @@ func (o *runOptions) check(cmd *cobra.Command) error {
 	if cmd.Flags().Changed("events") && o.events == "" {
 		return usageError("--events needs the name of a file, and has an empty one (is a variable not set?)")
 	}
+	if o.from.value == fromControl && isTerminal(os.Stdin) {
+		return usageError("--from control reads lines that a program writes, and standard input is a terminal")
+	}
 	if len(o.deliver) == 0 {
 		o.deliver = deliveries{launch.File}
 		if o.exec {
@@ -230,7 +235,7 @@ func (e *runError) Unwrap() error { return e.err }
 
 // startError says what is wrong where a command could not be started. It shows neither
 // its name nor its arguments, of which one may be a token.
-func startError(err error) error {
+func startError(name string, err error) error {
 	var reason error
 	if e, ok := errors.AsType[*exec.Error](err); ok { // PATH was searched
 		reason = e.Err
@@ -238,6 +243,8 @@ func startError(err error) error {
 		reason = e.Err
 	}
 	switch {
+	case errors.Is(reason, exec.ErrNotFound) && isInPath(name):
+		return &runError{exitNotExecutable, errors.New("command cannot be executed: the file in PATH is not executable")}
 	case errors.Is(reason, exec.ErrNotFound):
 		return &runError{exitNotFound, errors.New("command not found in PATH")}
 	case errors.Is(reason, fs.ErrNotExist):
@@ -248,6 +255,14 @@ func startError(err error) error {
 		return &runError{exitRun, fmt.Errorf("command cannot be started: %w", reason)}
 	}
 	return &runError{exitRun, err}
+}
+
+// isInPath reports whether there is such a file in PATH, executable or not.
+func isInPath(name string) bool {
+	return slices.ContainsFunc(filepath.SplitList(os.Getenv("PATH")), func(dir string) bool {
+		info, err := os.Stat(filepath.Join(dir, name))
+		return err == nil && info.Mode().IsRegular()
+	})
 }
 
 // resolver returns what finds the token that the command is to have. It changes the
@@ -276,3 +291,5 @@ func (o *runOptions) resolver(cmd *cobra.Command) (*ingressauth.Resolver, error)
 func (o *runOptions) rotates() bool {
 	return o.from.value != fromEnv && o.from.value != fromFD
 }
+
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

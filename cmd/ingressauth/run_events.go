@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ingressauth/ingressauth"
@@ -50,15 +51,18 @@ const (
 // eventLog writes events, in order, from a goroutine of its own. A nil eventLog drops
 // them.
 type eventLog struct {
-	lines chan []byte
-	done  chan struct{}
+	done chan struct{}
+
+	lock  sync.Mutex
+	lines chan []byte // nil after the end
 }
 
 func newEventLog(w io.Writer) *eventLog {
-	l := &eventLog{make(chan []byte, eventQueue), make(chan struct{})}
+	lines := make(chan []byte, eventQueue)
+	l := &eventLog{done: make(chan struct{}), lines: lines}
 	go func() {
 		defer close(l.done)
-		for line := range l.lines {
+		for line := range lines {
 			w.Write(line) // if nobody takes it, nobody can be told
 		}
 	}()
@@ -74,6 +78,8 @@ func (l *eventLog) add(e event) {
 	if err != nil {
 		return // there is nothing in it that is not JSON
 	}
+	l.lock.Lock()
+	defer l.lock.Unlock()
 	select {
 	case l.lines <- append(line, '\n'):
 	default:
@@ -84,7 +90,10 @@ func (l *eventLog) close() {
 	if l == nil {
 		return
 	}
+	l.lock.Lock()
 	close(l.lines)
+	l.lines = nil
+	l.lock.Unlock()
 	select {
 	case <-l.done:
 	case <-time.After(flushTime):

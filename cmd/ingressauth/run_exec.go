@@ -26,5 +26,5 @@ func (o *runOptions) replace(cmd *cobra.Command, args []string) error {
 	}
 	command.Env = environ
 	child := launch.Cmd{Command: command, Token: t, Deliver: o.deliver, Profile: r.Profile, Scrub: o.scrub}
-	return startError(child.Exec())
+	return startError(args[0], child.Exec())
 }

@@ -231,6 +231,7 @@ func TestRunRefuses(t *testing.T) {
 		"not found":                 {[]string{"--", "ingressauth-no-such-command"}, nil, 127, "not found in PATH"},
 		"no such path":              {[]string{"--", "/nonexistent/command"}, nil, 127, "not found"},
 		"no interpreter":            {[]string{"--", script}, nil, 127, "interpreter"},
+		"not executable in PATH":    {[]string{"--", "unexecutable"}, []string{"PATH=" + unexecutable(t)}, 126, "not executable"},
 		"not executable":            {[]string{"--", "/etc/passwd"}, nil, 126, "permission denied"},
 		"a directory":               {[]string{"--", "/etc"}, nil, 126, "cannot be executed"},
 		"no format":                 {[]string{"--", plain}, nil, 126, "exec format error"},
@@ -283,6 +284,15 @@ func TestRunRefuses(t *testing.T) {
 	})
 }
 
+// unexecutable returns a directory with a file of this name.
+func unexecutable(t *testing.T) string {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "unexecutable"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 func fifo(t *testing.T, dir string) string {
 	path := filepath.Join(dir, "fifo")
 	if out, err := exec.Command("mkfifo", path).CombinedOutput(); err != nil {
@@ -322,7 +332,8 @@ func TestRunInput(t *testing.T) {
 				t.Errorf("%v %s: %q %q %d", flags, empty, out, errs, code)
 			}
 		}
-		// Whoever writes to a child that has enough learns of it.
+		// Whoever writes to a child that has enough learns of it, but where lines are looked
+		// at that may still bring a token.
 		cmd = w.run(append(flags, "--", "sh", "-c", "head -c 5; exec <&-; sleep 0.5")...)
 		cmd.Stdin = nil
 		in, err := cmd.StdinPipe()
@@ -334,7 +345,7 @@ func TestRunInput(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if n, err := io.Copy(in, bytes.NewReader(data)); err == nil && !slices.Contains(flags, "restart") {
+		if n, err := io.Copy(in, bytes.NewReader(data)); err == nil && !slices.Contains(flags, "control") {
 			t.Errorf("%v: %d bytes written to a child that took 5", flags, n)
 		}
 		in.Close()

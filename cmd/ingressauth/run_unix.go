@@ -25,14 +25,17 @@ const nonBlock = unix.O_NONBLOCK // so that no FIFO without a reader hangs us
 
 func signalNames() []string { return slices.Sorted(maps.Keys(passedOn)) }
 
-// hurries reports whether a signal says that the grace is to be cut short.
-func hurries(s os.Signal) bool {
+// endsJobs reports whether a signal is meant to end something.
+func endsJobs(s os.Signal) bool {
 	return s == unix.SIGINT || s == unix.SIGTERM || s == unix.SIGHUP || s == unix.SIGQUIT
 }
 
 // exitCode returns the exit code of a command as a shell gives it, and the number of the
 // signal that ended it, or 0.
 func exitCode(state *os.ProcessState) (code, number int) {
+	if state == nil { // somebody else has waited for it
+		return exitRun, 0
+	}
 	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		return 128 + int(status.Signal()), int(status.Signal())
 	}

@@ -17,8 +17,6 @@ const nonBlock = 0
 
 func signalNames() []string { return nil }
 
-func hurries(os.Signal) bool { return false }
-
 func exitCode(state *os.ProcessState) (code, number int) { return state.ExitCode(), 0 }
 
 func isNotExecutable(err error) bool { return errors.Is(err, fs.ErrPermission) }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/ingressauth/ingressauth"
@@ -16,7 +17,6 @@ import (
 	"github.com/ingressauth/ingressauth/internal/proctree"
 	"github.com/ingressauth/ingressauth/launch"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 )
 
 const (
@@ -36,14 +36,17 @@ type supervisor struct {
 	group    *proctree.Group // nil where none was delegated
 	jobs     *jobs
 	signals  chan os.Signal
-	feed     *feed // nil if the command reads our standard input itself
+	feed     *feed        // nil if the command reads our standard input itself
+	passing  chan passing // what the feed says; nil if it says nothing
 
+	// The follower's, while there is one.
 	token      ingressauth.Token
 	generation int
 	problem    string // of the last look for a token, told once
 
-	stopping bool      // the command is to end
-	deadline time.Time // of what is stopping; zero if that has no bound
+	stopping  bool      // the command is to end
+	deadline  time.Time // of what is stopping
+	signalled time.Time // when the command last got a signal
 }
 
 // supervise runs the command, and returns its exit code as an exitStatus.
@@ -51,6 +54,9 @@ func (o *runOptions) supervise(cmd *cobra.Command, command []string) error {
 	s := &supervisor{options: o, command: command, environ: os.Environ(), signals: make(chan os.Signal, 64)}
 	s.jobs = newJobs()
 	listen(s.signals)
+	if !isGuarded() {
+		return usageError("start ingressauth run, which starts this")
+	}
 	file, err := o.openEvents()
 	if err != nil {
 		return &runError{exitRun, err}
@@ -79,8 +85,9 @@ func (o *runOptions) supervise(cmd *cobra.Command, command []string) error {
 	for {
 		code, again, err := s.once(ctx)
 		if err != nil {
+			err = startError(command[0], err)
 			s.events.failure(err)
-			return startError(err)
+			return err
 		}
 		if !again {
 			return exitStatus(code)
@@ -91,17 +98,33 @@ func (o *runOptions) supervise(cmd *cobra.Command, command []string) error {
 // openFeed has our standard input pass through this process, if rotations are to reach
 // the command there, or are read from there.
 func (s *supervisor) openFeed() {
-	observe := s.options.from.value == fromControl
-	told := slices.Contains(s.options.deliver, launch.Environment) || slices.Contains(s.options.deliver, launch.Descriptor)
-	if !observe && (!told || !s.options.rotates() || s.options.onRotate.restart || term.IsTerminal(int(os.Stdin.Fd()))) {
+	if s.options.from.value == fromControl {
+		s.passing = make(chan passing)
+		s.feed = newFeed(&control.Reader{In: os.Stdin, Resolver: s.resolver, Observe: true}, func(passed bool, err error) {
+			p := passing{passed, err, make(chan struct{})}
+			s.passing <- p
+			<-p.noted
+		})
+	} else if s.tells() && s.options.rotates() && !isTerminal(os.Stdin) {
+		s.feed = newFeed(os.Stdin, nil)
+	} else {
 		return
 	}
-	s.feed = newFeed(os.Stdin, s.options.onRotate.restart)
-	if observe {
-		s.feed.in = &control.Reader{In: os.Stdin, Resolver: s.resolver, Observe: true}
-		s.feed.looks = make(chan chan struct{})
-	}
 	go s.feed.run()
+}
+
+// passing is what the feed says when lines come by which a token can come: before they are
+// passed on, and afterwards.
+type passing struct {
+	passed bool
+	err    error
+	noted  chan struct{}
+}
+
+// tells reports whether rotations reach the command by messages.
+func (s *supervisor) tells() bool {
+	return !s.options.onRotate.restart &&
+		(slices.Contains(s.options.deliver, launch.Environment) || slices.Contains(s.options.deliver, launch.Descriptor))
 }
 
 // once runs the command once, and reports whether it is to be run again.
@@ -113,35 +136,43 @@ func (s *supervisor) once(ctx context.Context) (code int, again bool, err error)
 	pid := child.Command.Process.Pid
 	s.events.add(event{Event: eventStart, PID: pid, Generation: s.generation})
 	for _, d := range s.options.deliver {
-		s.delivered(d, nil)
-	}
-	if s.feed == nil && !s.options.onRotate.restart {
-		discard(os.Stdin)
+		s.delivered(d, s.generation, nil)
 	}
 	if !s.options.onRotate.restart {
-		discard(os.Stdout)
+		s.letGo()
 	}
 
 	done := make(chan error, 1)
 	go func() { done <- child.Wait() }()
 	follows, unfollow := context.WithCancel(ctx)
 	rotated := make(chan struct{}, 1)
-	followed := make(chan struct{})
-	go func() {
-		defer close(followed)
-		s.follow(follows, child, rotated)
-	}()
+	f := &follower{supervisor: s, child: child, rotated: rotated, ended: make(chan struct{})}
+	go f.run(follows)
 	err, again = s.attend(child, done, rotated)
-	unfollow()
-	<-followed
-
-	s.end()
 	code, number := exitCode(child.Command.ProcessState)
+	if s.feed != nil {
+		s.feed.connect(nil)
+	}
+	unfollow()
+	<-f.ended
 	s.events.add(event{Event: eventExit, PID: pid, Code: &code, Signal: number})
 	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
 		s.events.failure(err)
 	}
+
+	s.end()
 	return code, again && !s.stopping, nil
+}
+
+// letGo closes what is the command's alone by now, since no other command is to be started.
+func (s *supervisor) letGo() {
+	if s.feed == nil {
+		discard(os.Stdin)
+	}
+	discard(os.Stdout)
+	// The descriptor may still be read, if another source fails.
+	number, _ := strconv.Atoi(os.Getenv(s.resolver.Profile.WithDefaults().DescriptorVariable))
+	closeInherited(number)
 }
 
 func (s *supervisor) start() (*launch.Cmd, error) {
@@ -187,6 +218,7 @@ func (s *supervisor) attend(child *launch.Cmd, done <-chan error, rotated <-chan
 	for {
 		select {
 		case err := <-done:
+			s.jobs.ended()
 			return err, again
 		case got := <-s.signals:
 			switch {
@@ -194,11 +226,12 @@ func (s *supervisor) attend(child *launch.Cmd, done <-chan error, rotated <-chan
 			case s.jobs.orphaned(): // whoever would take our exit code is gone, too
 				s.stopping, s.deadline = true, time.Now()
 				process.Kill()
-			case s.jobs.passes(got):
-				if got == signalTerminate && !s.stopping {
+			case s.jobs.passes(got, process.Pid):
+				if !s.stopping && (got == signalTerminate || again && s.jobs.hurries(got)) {
 					s.stopping, s.deadline = true, time.Now().Add(graceTime)
 					kill.Reset(graceTime)
 				}
+				s.signalled = time.Now()
 				if err := process.Signal(got); errors.Is(err, os.ErrProcessDone) && s.jobs.hurries(got) {
 					s.stopping, s.deadline = true, time.Now() // it came for what is left
 				}
@@ -212,131 +245,47 @@ func (s *supervisor) attend(child *launch.Cmd, done <-chan error, rotated <-chan
 			}
 		case <-kill.C:
 			process.Kill()
+		case <-s.jobs.settling():
+			s.jobs.settle(process.Pid)
 		}
 	}
 }
 
-// end ends what the command has left behind. Who tells us to stop meanwhile gets that at
-// once.
+// repeatTime is how soon a signal that has come before comes by another way, too.
+const repeatTime = 100 * time.Millisecond
+
+// end ends what the command has left behind, at once if we are told to stop meanwhile.
 func (s *supervisor) end() {
 	grace := graceTime
 	if s.stopping {
 		grace = time.Until(s.deadline)
 	}
-	hurry, ended := make(chan struct{}), make(chan struct{})
-	watched := make(chan struct{})
+	hurry, stop, watched := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(watched)
-		for hurry := hurry; ; {
+		for hurried := false; ; {
 			select {
 			case got := <-s.signals:
-				if hurry != nil && s.jobs.hurries(got) {
-					s.stopping = true
+				if !hurried && s.jobs.hurries(got) && time.Since(s.signalled) > repeatTime {
+					hurried, s.stopping = true, true
 					close(hurry)
-					hurry = nil
 				}
-			case <-ended:
+			case <-stop:
 				return
 			}
 		}
 	}()
 	err := proctree.End(grace, hurry, s.group)
-	close(ended)
+	close(stop)
 	<-watched
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		s.events.failure(err)
 	}
 }
 
-// follow looks for other tokens, and has the command get them, until the context ends.
-func (s *supervisor) follow(ctx context.Context, child *launch.Cmd, rotated chan<- struct{}) {
-	var tick <-chan time.Time
-	if s.options.rotates() {
-		ticker := time.NewTicker(pollTime)
-		defer ticker.Stop()
-		tick = ticker.C
-	}
-	var looks chan chan struct{}
-	if s.feed != nil {
-		looks = s.feed.looks
-	}
-	for {
-		var asked chan struct{}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick:
-		case asked = <-looks:
-		}
-		if s.look(ctx) {
-			s.rotate(ctx, child, rotated)
-		}
-		if asked != nil {
-			close(asked)
-		}
-	}
-}
-
-// look reports whether there is another token.
-func (s *supervisor) look(ctx context.Context) bool {
-	t, err := s.resolver.Token(ctx)
-	switch {
-	case ctx.Err() != nil:
-		return false
-	case err != nil:
-		if err.Error() != s.problem {
-			s.problem = err.Error()
-			s.events.failure(err)
-		}
-		return false
-	}
-	s.problem = ""
-	if t == s.token {
-		return false
-	}
-	s.token = t
-	s.generation++
-	s.events.generation(s.generation, t)
-	return true
-}
-
-// rotate has the command get the token, by its deliveries, the file first: whoever is told
-// by the others may read it.
-func (s *supervisor) rotate(ctx context.Context, child *launch.Cmd, rotated chan<- struct{}) {
-	action := s.options.onRotate
-	if action.restart {
-		select {
-		case rotated <- struct{}{}:
-		default:
-		}
-		return
-	}
-	if slices.Contains(s.options.deliver, launch.File) {
-		s.delivered(launch.File, child.Rotate(ctx, s.token, launch.File))
-	}
-	var told error
-	for i, d := range slices.DeleteFunc(slices.Clone(s.options.deliver), func(d launch.Delivery) bool { return d == launch.File }) {
-		if i == 0 && !s.observed() { // one message is for both
-			told = child.Rotate(ctx, s.token, d)
-		}
-		s.delivered(d, told)
-	}
-	if action.signal != nil {
-		if err := child.Command.Process.Signal(action.signal); err != nil {
-			s.events.failure(err)
-		}
-	}
-}
-
-// observed reports whether the token came by a line that the command is about to get, too.
-func (s *supervisor) observed() bool {
-	return s.options.from.value == fromControl &&
-		os.Getenv(s.resolver.Profile.WithDefaults().TokenVariable) == s.token.Reveal()
-}
-
 // delivered notes a delivery that was made, or why not.
-func (s *supervisor) delivered(d launch.Delivery, err error) {
-	e := event{Event: eventDelivery, Generation: s.generation, Delivery: string(d)}
+func (s *supervisor) delivered(d launch.Delivery, generation int, err error) {
+	e := event{Event: eventDelivery, Generation: generation, Delivery: string(d)}
 	if err != nil {
 		e.Event, e.Error = eventFailure, err.Error()
 	}
@@ -344,7 +293,8 @@ func (s *supervisor) delivered(d launch.Delivery, err error) {
 }
 
 // listen has the signals sent to c that are passed on, and those that say that something
-// happened to a child. What was ignored when we were started stays so, for the command.
+// happened to a child. A SIGHUP or SIGINT that was ignored when we were started stays so, for
+// the command; of the others Go does not tell.
 func listen(c chan<- os.Signal) {
 	for _, s := range slices.AppendSeq(slices.Clone(jobSignals), maps.Values(passedOn)) {
 		if !signal.Ignored(s) {

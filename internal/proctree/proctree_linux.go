@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -68,6 +69,7 @@ func child(info *unix.Siginfo) (pid, status int) {
 type process struct {
 	pid, parent int
 	state       byte
+	ended       bool // all of its threads have
 	start       string
 }
 
@@ -84,11 +86,30 @@ func look(pid int) (process, bool) {
 		return process{}, false
 	}
 	parent, err := strconv.Atoi(string(fields[1]))
-	return process{pid, parent, fields[0][0], string(fields[19])}, err == nil
+	// A process whose first thread has ended looks like a zombie, too.
+	state, threads := fields[0][0], string(fields[17])
+	ended := (state == 'Z' || state == 'X') && (threads == "0" || threads == "1")
+	return process{pid, parent, state, ended, string(fields[19])}, err == nil
 }
 
-// descendants returns what descends from this process, zombies aside.
-func descendants() ([]process, error) {
+// IsStopped reports whether a process is stopped by a signal.
+func IsStopped(pid int) bool {
+	p, ok := look(pid)
+	return ok && p.state == 'T'
+}
+
+// HasStoppedChild reports whether a child of this process is stopped by a signal.
+func HasStoppedChild(parent int) bool {
+	children, err := byParent()
+	return err == nil && slices.ContainsFunc(children[parent], func(p process) bool { return p.state == 'T' })
+}
+
+// byParent returns all processes, by their parents.
+func byParent() (map[int][]process, error) {
+	// It may be that of other processes, in which our numbers are others'.
+	if self, err := os.Readlink("/proc/self"); err != nil || self != strconv.Itoa(os.Getpid()) {
+		return nil, errors.New("/proc is not mounted, or is that of another namespace")
+	}
 	dir, err := os.Open("/proc")
 	if err != nil {
 		return nil, err
@@ -108,15 +129,20 @@ func descendants() ([]process, error) {
 			children[p.parent] = append(children[p.parent], p)
 		}
 	}
-	var found []process
+	return children, nil
+}
+
+// descendants returns what descends from this process, zombies aside.
+func descendants() (found []process, err error) {
+	children, err := byParent()
 	for next := children[os.Getpid()]; len(next) > 0; {
 		p := next[0]
 		next = append(next[1:], children[p.pid]...)
-		if p.state != 'Z' && p.state != 'X' {
+		if !p.ended {
 			found = append(found, p)
 		}
 	}
-	return found, nil
+	return found, err
 }
 
 // signal sends a signal to this very process.

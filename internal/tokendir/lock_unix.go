@@ -1,6 +1,6 @@
 //go:build linux || darwin || freebsd
 
-package launch
+package tokendir
 
 import (
 	"errors"
@@ -11,8 +11,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-var errLocked = errors.New("it is locked by another process")
 
 // tryLock locks a directory for as long as the file that it returns is open in this
 // process. Children do not inherit it.
@@ -29,6 +27,12 @@ func tryLock(dir *os.Root) (*os.File, error) {
 		return nil, os.NewSyscallError("flock", err)
 	}
 	return f, nil
+}
+
+// isOwn reports whether a file belongs to this user.
+func isOwn(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(st.Uid) == os.Geteuid()
 }
 
 // checkOwn refuses a directory that is another's, or that others can write to.

@@ -1,4 +1,6 @@
-package launch
+// Package tokendir makes the directories in which token files of children are: one for each
+// child, in the runtime directory of this user.
+package tokendir
 
 import (
 	"crypto/rand"
@@ -16,22 +18,25 @@ import (
 	"github.com/ingressauth/ingressauth/internal/readfile"
 )
 
+// errLocked says that the owner of a directory is alive.
+var errLocked = errors.New("it is locked by another process")
+
 const (
 	dirPrefix = "session-"
 	tokenName = "token"
 )
 
-// tokenDir is the directory of one child's token file. It is locked (flock) for as long as
+// Dir is the directory of one child's token file. It is locked (flock) for as long as
 // this process has it open, by which others know that its owner is alive.
-type tokenDir struct {
+type Dir struct {
 	parent, dir *os.Root
 	lock        *os.File
 	path        string
 }
 
-// newTokenDir makes a directory in this user's own part of the runtime directory, and
-// removes those there whose owners are dead.
-func newTokenDir() (*tokenDir, error) {
+// New makes a directory in this user's own part of the runtime directory, and removes those
+// there whose owners are dead.
+func New() (*Dir, error) {
 	path, err := runtimeDir()
 	if err != nil {
 		return nil, err
@@ -41,12 +46,24 @@ func newTokenDir() (*tokenDir, error) {
 		return nil, fmt.Errorf("directory %s: %w", path, readfile.WithoutPath(err))
 	}
 	sweep(parent)
-	d, err := makeTokenDir(parent, path)
+	d, err := makeDir(parent, path)
 	if err != nil {
 		parent.Close()
 		return nil, fmt.Errorf("directory %s: %w", path, readfile.WithoutPath(err))
 	}
 	return d, nil
+}
+
+// Sweep removes the directories whose owners are dead. It does what it can.
+func Sweep() {
+	path, err := runtimeDir()
+	if err != nil {
+		return
+	}
+	if parent, err := os.OpenRoot(path); err == nil {
+		sweep(parent)
+		parent.Close()
+	}
 }
 
 // runtimeDir returns the path of this user's own part of the runtime directory.
@@ -55,7 +72,10 @@ func runtimeDir() (string, error) {
 		if !filepath.IsAbs(dir) {
 			return "", errors.New("XDG_RUNTIME_DIR is not an absolute path")
 		}
-		return filepath.Join(dir, "ingressauth"), nil
+		// Under sudo it can be that of another user, who could not use it any more.
+		if info, err := os.Stat(dir); err != nil || isOwn(info) {
+			return filepath.Join(dir, "ingressauth"), nil
+		}
 	}
 	if runtime.GOOS == "linux" {
 		dir := filepath.Join("/run/user", strconv.Itoa(os.Geteuid()))
@@ -93,7 +113,7 @@ func openOwnDir(path string) (*os.Root, error) {
 // many others as are started at the same time.
 const tries = 100
 
-func makeTokenDir(parent *os.Root, path string) (*tokenDir, error) {
+func makeDir(parent *os.Root, path string) (*Dir, error) {
 	for range tries {
 		name := dirPrefix + rand.Text()
 		dir, err := privatefile.OpenDirIn(parent, name)
@@ -107,7 +127,7 @@ func makeTokenDir(parent *os.Root, path string) (*tokenDir, error) {
 		// been there before the lock was.
 		lock, err := tryLock(dir)
 		if _, gone := parent.Lstat(name); gone == nil && err != errLocked {
-			return &tokenDir{parent, dir, lock, filepath.Join(path, name)}, nil
+			return &Dir{parent, dir, lock, filepath.Join(path, name)}, nil
 		}
 		lock.Close()
 		dir.Close()
@@ -116,7 +136,6 @@ func makeTokenDir(parent *os.Root, path string) (*tokenDir, error) {
 	return nil, errors.New("other processes remove what is made there")
 }
 
-// sweep removes the directories of owners that are dead. It does what it can.
 func sweep(parent *os.Root) {
 	entries, err := fs.ReadDir(parent.FS(), ".")
 	if err != nil {
@@ -138,15 +157,17 @@ func sweep(parent *os.Root) {
 	}
 }
 
-func (d *tokenDir) tokenPath() string { return filepath.Join(d.path, tokenName) }
+// TokenPath returns the path of the token file.
+func (d *Dir) TokenPath() string { return filepath.Join(d.path, tokenName) }
 
-// write makes this the token in the file. It is not flushed to a disk: no token outlives
+// Write makes this the token in the file. It is not flushed to a disk: no token outlives
 // the machine's next start.
-func (d *tokenDir) write(t ingressauth.Token) error {
+func (d *Dir) Write(t ingressauth.Token) error {
 	return readfile.WithoutPath(privatefile.Write(d.dir, tokenName, t.Reveal(), false))
 }
 
-func (d *tokenDir) remove() error {
+// Remove removes the directory and what is in it.
+func (d *Dir) Remove() error {
 	err := d.parent.RemoveAll(filepath.Base(d.path))
 	d.lock.Close()
 	d.dir.Close()
