@@ -146,3 +146,44 @@ func TestFullDisk(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestStolenStatus has Wait take the token away also where another part of the program has
+// waited for the child.
+func TestStolenStatus(t *testing.T) {
+	dir := runtimeDir(t)
+	cmd := &launch.Cmd{Command: exec.Command("/bin/true"), Token: token(t, "first"), Deliver: []launch.Delivery{launch.File}}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.Wait4(cmd.Command.Process.Pid, nil, 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Error("Wait succeeded")
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "ingressauth", "*")); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
+// TestOthersRuntimeDir has a runtime directory of another user, as under sudo, not used.
+func TestOthersRuntimeDir(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to give a directory away")
+	}
+	dir := runtimeDir(t)
+	if err := os.Chown(dir, 12345, 12345); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", t.TempDir())
+	var out strings.Builder
+	command := exec.Command("/bin/sh", "-c", `echo "$CLAUDE_SESSION_INGRESS_TOKEN_FILE"`)
+	command.Stdout = &out
+	cmd := &launch.Cmd{Command: command, Token: token(t, "first"), Deliver: []launch.Delivery{launch.File}}
+	if err := errors.Join(cmd.Start(), cmd.Wait()); err != nil {
+		t.Fatal(err)
+	}
+	if strings.HasPrefix(out.String(), dir) || out.Len() < 10 {
+		t.Errorf("the file is %s", out.String())
+	}
+}

@@ -35,7 +35,7 @@ func guard(*cobra.Command, *runOptions, []string) error {
 	signals := make(chan os.Signal, 64)
 	listen(signals)
 	signal.Notify(signals, stopRequest)
-	if err := proctree.Adopt(); err != nil {
+	if err := errors.Join(proctree.Check(), proctree.Adopt()); err != nil {
 		return &runError{exitRun, err}
 	}
 	i := slices.Index(os.Args[1:], "run") + 1
@@ -46,7 +46,7 @@ func guard(*cobra.Command, *runOptions, []string) error {
 	g.supervisor.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGTERM}
 	runtime.LockOSThread() // to the kernel, this thread is its parent
 	if err := g.supervisor.Start(); err != nil {
-		return &runError{exitRun, fmt.Errorf("start the supervising process (is /proc mounted?): %w", err)}
+		return &runError{exitRun, fmt.Errorf("start the supervising process: %w", err)}
 	}
 	discard(os.Stdin)
 	discard(os.Stdout)

@@ -119,6 +119,30 @@ func TestRunSignals(t *testing.T) {
 	}
 }
 
+// TestRunSignalledEarly has a signal that comes while run starts have the effect that it
+// would have without us: the command does not start, or gets it.
+func TestRunSignalledEarly(t *testing.T) {
+	for i := range 60 {
+		w := newRunWorld(t)
+		cmd := w.run("--", "sleep", "100")
+		var errs bytes.Buffer
+		cmd.Stderr = &errs
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(i) * 250 * time.Microsecond)
+		cmd.Process.Signal(unix.SIGTERM)
+		cmd.Wait()
+		status := cmd.ProcessState.Sys().(syscall.WaitStatus)
+		if !(status.Signaled() && status.Signal() == unix.SIGTERM || status.ExitStatus() == 143) || errs.Len() > 0 {
+			t.Errorf("after %d/4 ms: %v %q", i, cmd.ProcessState, errs.String())
+		}
+		if left := w.left(); len(left) > 0 && !status.Signaled() {
+			t.Errorf("left: %q", left)
+		}
+	}
+}
+
 // TestRunIgnored has a signal that was ignored stay so.
 func TestRunIgnored(t *testing.T) {
 	w := newRunWorld(t)
@@ -309,6 +333,65 @@ func TestRunOnRotate(t *testing.T) {
 			t.Errorf("%q %d", rest, code)
 		}
 	})
+	t.Run("an interrupt while it is restarted", func(t *testing.T) {
+		w, file, _ := world(t)
+		r := w.start("--from", "file", "--on-rotate", "restart", "--", "sh", "-c", `trap '' TERM; trap 'exit 8' INT; echo started; while :; do sleep 0.02; done`)
+		r.line()
+		replace(t, file, second)
+		time.Sleep(100 * time.Millisecond)
+		r.Process.Signal(unix.SIGINT)
+		if rest, code := r.end(); rest != "" || code != 8 {
+			t.Errorf("%q %d", rest, code)
+		}
+	})
+	t.Run("the end of one who was to be told", func(t *testing.T) {
+		w, file, _ := world(t)
+		r := w.start("--from", "file", "--deliver", "env", "--", "sh", "-c", "sleep 0.3; exit 6")
+		fmt.Fprint(r.in, "a line without end")
+		replace(t, file, second)
+		started := time.Now()
+		if _, code := r.end(); code != 6 || time.Since(started) > 3*time.Second {
+			t.Errorf("exit code %d after %v", code, time.Since(started))
+		}
+	})
+	t.Run("told late", func(t *testing.T) {
+		// The message waits for longer than an attempt, and the file does not wait for it.
+		w, file, events := world(t)
+		r := w.start("--from", "file", "--deliver", "env,file", "--events", events, "--", "sh", "-c",
+			`cat "$CLAUDE_SESSION_INGRESS_TOKEN_FILE"; echo; sleep 0.3; cat "$CLAUDE_SESSION_INGRESS_TOKEN_FILE"; echo; cat`)
+		if line := r.line(); line != testToken {
+			t.Errorf("%q", line)
+		}
+		fmt.Fprint(r.in, "a line ")
+		time.Sleep(50 * time.Millisecond)
+		replace(t, file, testToken+"-1")
+		time.Sleep(50 * time.Millisecond)
+		replace(t, file, second)
+		if line := r.line(); line != second {
+			t.Errorf("%q in the file", line)
+		}
+		time.Sleep(5500 * time.Millisecond)
+		fmt.Fprintln(r.in, "with an end")
+		if line := r.line(); line != "a line with an end" {
+			t.Errorf("%q", line)
+		}
+		if line := r.line(); !strings.Contains(line, second) {
+			t.Errorf("%q", line)
+		}
+		r.in.Close()
+		if rest, code := r.end(); rest != "" || code != 0 {
+			t.Errorf("%q %d", rest, code)
+		}
+		var told []string
+		for _, e := range readEvents(t, events) {
+			if e["delivery"] == "env" {
+				told = append(told, fmt.Sprint(e["event"], " ", e["generation"]))
+			}
+		}
+		if diff := cmp.Diff([]string{"delivery 1", "failure 3", "delivery 3"}, told); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
 	t.Run("a stubborn reader", func(t *testing.T) {
 		w, file, events := world(t)
 		r := w.start("--from", "file", "--deliver", "env,file", "--events", events, "--", "sh", "-c", "exec <&-; echo; sleep 0.5; exit 6")
@@ -430,6 +513,76 @@ func TestRunControl(t *testing.T) {
 	if generations != 21 || deliveries != 63 || failures != 20 {
 		t.Errorf("%d generations, %d deliveries, %d failures", generations, deliveries, failures)
 	}
+}
+
+// TestRunControlDeaf has rotations by lines reach the file, or restart the command, also
+// where the command has closed its standard input; the next one begins with a whole line.
+func TestRunControlDeaf(t *testing.T) {
+	message := func(i int) string {
+		return fmt.Sprintf(`{"type":"update_environment_variables","variables":{"CLAUDE_CODE_SESSION_ACCESS_TOKEN":"%s-%d"}}`, testToken, i)
+	}
+	t.Run("file", func(t *testing.T) {
+		w := newRunWorld(t)
+		r := w.start("--from", "control", "--", "sh", "-c", `exec <&-; echo; for i in $(seq 500); do cat "$CLAUDE_SESSION_INGRESS_TOKEN_FILE"; echo; sleep 0.01; done`)
+		r.line()
+		for i := range 3 {
+			fmt.Fprintln(r.in, message(i))
+			for r.line() != fmt.Sprintf("%s-%d", testToken, i) {
+			}
+		}
+		r.Process.Signal(unix.SIGTERM)
+		r.end()
+	})
+	t.Run("restart", func(t *testing.T) {
+		w := newRunWorld(t)
+		r := w.start("--from", "control", "--deliver", "env", "--on-rotate", "restart", "--", "sh", "-c",
+			`echo "$CLAUDE_CODE_SESSION_ACCESS_TOKEN"; case $CLAUDE_CODE_SESSION_ACCESS_TOKEN in *-1) exec cat;; esac; exec <&-; sleep 100`)
+		r.line()
+		for i := range 2 {
+			fmt.Fprintln(r.in, message(i))
+			if got, want := r.line(), fmt.Sprintf("%s-%d", testToken, i); got != want {
+				t.Errorf("%q, want %q", got, want)
+			}
+		}
+		// cat has the rest of the input, and perhaps the line by which it was started.
+		fmt.Fprintln(r.in, "a line")
+		got := r.line()
+		if got == message(1) {
+			got = r.line()
+		}
+		if got != "a line" {
+			t.Errorf("%q", got)
+		}
+		r.in.Close()
+		r.end()
+	})
+	t.Run("messages at the end", func(t *testing.T) {
+		w := newRunWorld(t)
+		stuck, stuckIn, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stuck.Close()
+		for stuckIn.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)); err == nil; {
+			_, err = stuckIn.Write(make([]byte, 4096))
+		}
+		cmd := w.run("--from", "control", "--events", "fd:3", "--", "sh", "-c", "exit 3")
+		cmd.ExtraFiles = []*os.File{stuckIn}
+		in, _ := cmd.StdinPipe()
+		var errs bytes.Buffer
+		cmd.Stderr = &errs
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for range 200 { // until the end is near, and nobody takes them
+			fmt.Fprintln(in, `{"type":"update_environment_variables","variables":`)
+			time.Sleep(5 * time.Millisecond)
+		}
+		cmd.Wait()
+		if code := cmd.ProcessState.ExitCode(); code != 3 || errs.Len() > 0 {
+			t.Errorf("%q %d", errs.String(), code)
+		}
+	})
 }
 
 // TestRunSources has the token come from the place that is named, and from no other.

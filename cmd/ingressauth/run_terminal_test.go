@@ -230,6 +230,31 @@ func TestRunUnderShell(t *testing.T) {
 			if text := term.wait("prompt> "); !strings.Contains(text, "code 0\r\n") {
 				t.Errorf("%q", text)
 			}
+			// One that is killed while it is stopped is gone.
+			for _, kill := range []string{"kill %1", "kill -9 %1"} {
+				term.send("ingressauth run " + flags + "-- sleep 77\n")
+				time.Sleep(300 * time.Millisecond)
+				term.send(ctrlZ)
+				term.wait("Stopped")
+				term.wait("prompt> ")
+				term.send(kill + "; fg; sleep 0.3; jobs; echo 'd''one'\n")
+				if text := term.wait("done\r\n"); strings.Contains(text, "Running") {
+					t.Errorf("%q", text)
+				}
+				term.wait("prompt> ")
+			}
+			// A shell of its own, which makes groups of its own, suspends itself.
+			term.send("PS1='inner> ' ingressauth run " + flags + "-- bash --norc -i\n")
+			term.wait("inner> ")
+			term.send("suspend\n")
+			term.wait("Stopped")
+			term.wait("prompt> ")
+			term.send("fg\n")
+			time.Sleep(300 * time.Millisecond)
+			term.send("echo 'b''ack'\n")
+			term.wait("back")
+			term.send("exit\n")
+			term.wait("prompt> ")
 			term.send("exit\n")
 		})
 	}
@@ -282,6 +307,31 @@ func TestRunLeads(t *testing.T) {
 		term.send("exit 4\n")
 		cmd.Wait()
 		if code := cmd.ProcessState.ExitCode(); code != 4 {
+			t.Errorf("exit code %d", code)
+		}
+	})
+	t.Run("a pipeline", func(t *testing.T) {
+		t.Parallel()
+		w := newRunWorld(t)
+		cmd := w.run("--", "sh", "-c", "echo ready; sleep 1 | cat; echo done; exit 4")
+		term := newTerminal(t, cmd)
+		term.wait("ready")
+		time.Sleep(100 * time.Millisecond)
+		term.send(ctrlZ)
+		term.wait("done")
+		cmd.Wait()
+		if code := cmd.ProcessState.ExitCode(); code != 4 {
+			t.Errorf("exit code %d", code)
+		}
+	})
+	t.Run("lines from a terminal", func(t *testing.T) {
+		t.Parallel()
+		w := newRunWorld(t)
+		cmd := w.run("--from", "control", "--", "true")
+		term := newTerminal(t, cmd)
+		term.wait("is a terminal")
+		cmd.Wait()
+		if code := cmd.ProcessState.ExitCode(); code != 2 {
 			t.Errorf("exit code %d", code)
 		}
 	})

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 // TestRunDelivers has every kind of child find the token by every delivery. A descriptor
@@ -265,6 +266,14 @@ func TestRunRefuses(t *testing.T) {
 			if left := w.left(); len(left) > 0 {
 				t.Errorf("left: %q", left)
 			}
+			// The events, where there are any, do not show it either.
+			events := filepath.Join(t.TempDir(), "events")
+			if !slices.ContainsFunc(test.args, func(a string) bool { return strings.HasPrefix(a, "--e") || a == "--"+testToken }) {
+				w.output(w.run(append([]string{"--events", events}, test.args...)...))
+				if text, _ := os.ReadFile(events); bytes.Contains(text, []byte("made-up")) {
+					t.Errorf("a token is shown: %q", text)
+				}
+			}
 		})
 	}
 	t.Run("all numbers taken", func(t *testing.T) {
@@ -417,5 +426,36 @@ func TestRunDescriptor3(t *testing.T) {
 		if string(active) != "active\n" || out != testToken+" 4\n" || errs != "" || code != 0 {
 			t.Errorf("%v: %q %q %q %d", flags, active, out, errs, code)
 		}
+	}
+}
+
+// TestRunClosed has others learn that the child has closed what it shares with them: nobody
+// else holds it open.
+func TestRunClosed(t *testing.T) {
+	w := newRunWorld(t)
+	for _, flags := range [][]string{nil, {"--exec"}, {"--deliver", "env", "--from", "env"}} {
+		r, p, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := w.run(append(flags, "--", "sh", "-c", `exec 3>&- >&-; exec sleep 100`)...)
+		cmd.ExtraFiles = []*os.File{p}
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		p.Close()
+		r.SetReadDeadline(time.Now().Add(20 * time.Second))
+		_, err = io.ReadAll(r)
+		_, e := io.ReadAll(out)
+		if err != nil || e != nil {
+			t.Errorf("%v: %v %v", flags, err, e)
+		}
+		r.Close()
+		cmd.Process.Signal(unix.SIGTERM)
+		cmd.Wait()
 	}
 }

@@ -14,6 +14,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Check says whether processes can be seen here: /proc may be that of others, in which our
+// numbers are others', too.
+func Check() error {
+	if self, err := os.Readlink("/proc/self"); err != nil || self != strconv.Itoa(os.Getpid()) {
+		return errors.New("/proc is not mounted, or is that of another PID namespace")
+	}
+	return nil
+}
+
 // Adopt has orphans among this process's descendants become its children, so that none
 // can leave the tree.
 func Adopt() error {
@@ -106,9 +115,8 @@ func HasStoppedChild(parent int) bool {
 
 // byParent returns all processes, by their parents.
 func byParent() (map[int][]process, error) {
-	// It may be that of other processes, in which our numbers are others'.
-	if self, err := os.Readlink("/proc/self"); err != nil || self != strconv.Itoa(os.Getpid()) {
-		return nil, errors.New("/proc is not mounted, or is that of another namespace")
+	if err := Check(); err != nil {
+		return nil, err
 	}
 	dir, err := os.Open("/proc")
 	if err != nil {
