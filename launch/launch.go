@@ -41,6 +41,8 @@ const (
 // [Cmd.StdinPipe] was not called, or the pipe has been closed.
 var ErrNoChannel = errors.New("there is no control channel to the child")
 
+var errNoCommand = errors.New("launch: no Command")
+
 // Cmd is a child that has a token. The fields must not be changed after Start. Rotate may
 // be called by many goroutines at once, the other methods by one.
 type Cmd struct {
@@ -79,8 +81,11 @@ type Cmd struct {
 // included; of Command, only Path, Args, Env and Err count. It returns only after an
 // error, which is as Start's.
 func (c *Cmd) Exec() error {
-	if c.ended != nil {
+	switch {
+	case c.ended != nil:
 		return errors.New("launch: already started")
+	case c.Command == nil:
+		return errNoCommand
 	}
 	c.profile = c.Profile.WithDefaults()
 	if err := c.exec(); err != nil {
@@ -99,6 +104,9 @@ func (c *Cmd) Exec() error {
 func (c *Cmd) Start() error {
 	if c.ended != nil {
 		return errors.New("launch: already started")
+	}
+	if c.Command == nil {
+		return errNoCommand
 	}
 	c.profile = c.Profile.WithDefaults()
 	c.slot, c.ended = make(chan struct{}, 1), make(chan struct{})
@@ -166,6 +174,9 @@ func (c *Cmd) delivers(d Delivery) bool { return slices.Contains(c.Deliver, d) }
 // A child that takes its standard input for data, and not for lines among which there
 // are messages, must not have one: connect [exec.Cmd.Stdin].
 func (c *Cmd) StdinPipe() (io.WriteCloser, error) {
+	if c.Command == nil {
+		return nil, errNoCommand
+	}
 	pipe, err := c.Command.StdinPipe()
 	if err != nil {
 		return nil, err

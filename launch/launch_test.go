@@ -374,6 +374,35 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
+	t.Run("out of order", func(t *testing.T) {
+		runtimeDir(t)
+		none := launch.Cmd{Token: first, Deliver: []launch.Delivery{launch.File}}
+		if _, err := none.StdinPipe(); err == nil {
+			t.Error("StdinPipe without a Command succeeded")
+		}
+		if err := errors.Join(none.Start(), none.Exec()); err == nil {
+			t.Error("Start or Exec without a Command succeeded")
+		}
+		cmd := launch.Cmd{Command: exec.Command("/bin/true"), Token: first, Deliver: []launch.Delivery{launch.File}}
+		if err := cmd.Wait(); err == nil {
+			t.Error("Wait before Start succeeded")
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if cmd.Start() == nil || cmd.Exec() == nil {
+			t.Error("a second Start, or Exec after it, succeeded")
+		}
+		if _, err := cmd.StdinPipe(); err == nil {
+			t.Error("StdinPipe after Start succeeded")
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+		if cmd.Wait() == nil {
+			t.Error("a second Wait succeeded")
+		}
+	})
 	t.Run("no command", func(t *testing.T) {
 		dir := runtimeDir(t)
 		cmd := launch.Cmd{Command: exec.Command("/nonexistent/command"), Token: first, Deliver: []launch.Delivery{launch.Descriptor, launch.File}}

@@ -14,6 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const (
+	// passEvery is how often it is looked whether all have ended.
+	passEvery = 5 * time.Millisecond
+	// killTime bounds how long what was killed is waited for: what hangs in the kernel
+	// does not die, and another user's cannot be killed.
+	killTime = 5 * time.Second
+)
+
 // Check says whether processes can be seen here: /proc may be that of others, in which our
 // numbers are others', too.
 func Check() error {
