@@ -107,9 +107,11 @@ func newRoot() *cobra.Command {
 		Short: "Find this session's token, use it, and check it",
 		Long: `ingressauth finds the session token of the process that it runs in: in an
 environment variable, in an inherited file descriptor, or in a well-known file. It
-also checks tokens, for services and scripts that are to believe them.
+runs commands that are to have the token, and checks tokens, for services and scripts
+that are to believe them.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no token, 4 token refused.`,
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no token, 4 token refused; those of
+'run' are its command's.`,
 		Version:       version(),
 		Args:          noArguments,
 		SilenceErrors: true,

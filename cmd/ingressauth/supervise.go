@@ -51,12 +51,11 @@ type supervisor struct {
 
 // supervise runs the command, and returns its exit code as an exitStatus.
 func (o *runOptions) supervise(cmd *cobra.Command, command []string) error {
-	s := &supervisor{options: o, command: command, environ: os.Environ(), signals: make(chan os.Signal, 64)}
-	s.jobs = newJobs()
-	listen(s.signals)
 	if !isGuarded() {
 		return usageError("start ingressauth run, which starts this")
 	}
+	s := &supervisor{options: o, command: command, environ: os.Environ(), jobs: newJobs(), signals: make(chan os.Signal, 64)}
+	listen(s.signals)
 	file, err := o.openEvents()
 	if err != nil {
 		return &runError{exitRun, err}
