@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -50,20 +51,36 @@ func TestParentDies(t *testing.T) {
 	}
 }
 
-// TestThreadEnds has the child outlive the thread that called Start, which the kernel would
-// take for its parent's death.
-func TestThreadEnds(t *testing.T) {
-	cmd := &launch.Cmd{Command: exec.Command("/bin/sleep", "0.2"), Token: token(t, "first"), Deliver: []launch.Delivery{launch.Environment}}
-	ended := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		ended <- cmd.Start()
-	}()
-	if err := <-ended; err != nil {
-		t.Fatal(err)
+// TestThreadsEnd has children outlive the threads that called Start and all others that end,
+// which the kernel would take for their parent's death.
+func TestThreadsEnd(t *testing.T) {
+	var children []*launch.Cmd
+	for range 20 {
+		cmd := &launch.Cmd{Command: exec.Command("/bin/sleep", "0.5"), Token: token(t, "first"), Deliver: []launch.Delivery{launch.Environment}}
+		started := make(chan error)
+		go func() {
+			runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+			started <- cmd.Start()
+		}()
+		if err := <-started; err != nil {
+			t.Fatal(err)
+		}
+		children = append(children, cmd)
 	}
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("the child did not live to its end: %v", err)
+	var ended sync.WaitGroup
+	for range 200 {
+		ended.Add(1)
+		go func() {
+			runtime.LockOSThread()
+			time.Sleep(time.Millisecond) // so that each has a thread of its own
+			ended.Done()
+		}()
+	}
+	ended.Wait()
+	for _, cmd := range children {
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("a child did not live to its end: %v", err)
+		}
 	}
 }
 

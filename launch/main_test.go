@@ -38,10 +38,8 @@ func TestMain(m *testing.M) {
 	case "sleep": // until standard input ends, whatever signal comes
 		signal.Ignore()
 		bufio.NewReader(os.Stdin).ReadByte()
-	case "parent": // start one of these, say its number, and wait to be killed
-		child := self("sleep")
-		r, _, _ := os.Pipe()
-		child.Stdin = r
+	case "parent": // start a child, say its number, and wait to be killed
+		child := exec.Command("/bin/sleep", "100")
 		cmd := &launch.Cmd{Command: child, Token: token(nil, "first"), Deliver: []launch.Delivery{launch.File}}
 		if err := cmd.Start(); err != nil {
 			fmt.Println(err)

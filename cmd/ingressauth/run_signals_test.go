@@ -185,6 +185,22 @@ func TestRunStops(t *testing.T) {
 	}
 }
 
+// TestRunStopped has run end with a child that is killed while it is stopped.
+func TestRunStopped(t *testing.T) {
+	w := newRunWorld(t)
+	r := w.start("--", "sh", "-c", "echo $$; sleep 100")
+	child, err := strconv.Atoi(r.line())
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Kill(child, unix.SIGTSTP)
+	eventually(t, "run stops", func() bool { return state(r.Process.Pid) == "T" })
+	unix.Kill(child, unix.SIGKILL)
+	if _, code := r.end(); code != 137 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
 // TestRunGrace has what does not end on SIGTERM killed after the grace, and sooner on a
 // second signal; what ends by itself is not killed.
 func TestRunGrace(t *testing.T) {
@@ -346,8 +362,9 @@ func TestRunOnRotate(t *testing.T) {
 	})
 	t.Run("the end of one who was to be told", func(t *testing.T) {
 		w, file, _ := world(t)
-		r := w.start("--from", "file", "--deliver", "env", "--", "sh", "-c", "sleep 0.3; exit 6")
+		r := w.start("--from", "file", "--deliver", "env", "--", "sh", "-c", "echo; sleep 0.5; exit 6")
 		fmt.Fprint(r.in, "a line without end")
+		r.line()
 		replace(t, file, second)
 		started := time.Now()
 		if _, code := r.end(); code != 6 || time.Since(started) > 3*time.Second {
