@@ -244,7 +244,7 @@ func TestRunUnderShell(t *testing.T) {
 				term.wait("prompt> ")
 			}
 			// A shell of its own, which makes groups of its own, suspends itself.
-			term.send("PS1='inner> ' ingressauth run " + flags + "-- bash --norc -i\n")
+			term.send("PS1='in''ner> ' ingressauth run " + flags + "-- bash --norc -i\n")
 			term.wait("inner> ")
 			term.send("suspend\n")
 			term.wait("Stopped")
