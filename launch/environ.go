@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -24,6 +25,11 @@ func (c *Cmd) environment() ([]string, error) {
 	}
 	if c.Token.Organization() != "" {
 		shadows = append(shadows, c.profile.OrganizationVariable)
+	}
+	for _, entry := range c.Command.Env { // which package os/exec refuses, too
+		if strings.Contains(entry, "\x00") {
+			return nil, errors.New("environment variable contains NUL")
+		}
 	}
 	env := slices.DeleteFunc(slices.Clone(c.Command.Environ()), func(entry string) bool {
 		name, _, ok := strings.Cut(entry, "=")

@@ -41,7 +41,10 @@ const (
 // [Cmd.StdinPipe] was not called, or the pipe has been closed.
 var ErrNoChannel = errors.New("there is no control channel to the child")
 
-var errNoCommand = errors.New("launch: no Command")
+var (
+	errNoCommand  = errors.New("launch: no Command")
+	errNotStarted = errors.New("launch: not started")
+)
 
 // Cmd is a child that has a token. The fields must not be changed after Start. Rotate may
 // be called by many goroutines at once, the other methods by one.
@@ -87,6 +90,8 @@ func (c *Cmd) Exec() error {
 	case c.Command == nil:
 		return errNoCommand
 	}
+	// No other field is looked at.
+	c.Command = &exec.Cmd{Path: c.Command.Path, Args: c.Command.Args, Env: c.Command.Env, Err: c.Command.Err}
 	c.profile = c.Profile.WithDefaults()
 	if err := c.exec(); err != nil {
 		return fmt.Errorf("launch: %w", err)
@@ -99,8 +104,8 @@ func (c *Cmd) Exec() error {
 // have, and what [exec.Cmd.Start] returns. After an error there is nothing to wait for,
 // and nothing is left behind.
 //
-// Directories that processes have left in the runtime directory that were killed are
-// removed, where the system tells who is dead (not on Windows).
+// With File, directories that processes have left in the runtime directory that were killed
+// are removed, where the system tells who is dead (not on Windows).
 func (c *Cmd) Start() error {
 	if c.ended != nil {
 		return errors.New("launch: already started")
@@ -110,7 +115,11 @@ func (c *Cmd) Start() error {
 	}
 	c.profile = c.Profile.WithDefaults()
 	c.slot, c.ended = make(chan struct{}, 1), make(chan struct{})
-	if err := c.start(); err != nil {
+	err := c.start()
+	if c.input != nil {
+		c.input.other.Close()
+	}
+	if err != nil {
 		return errors.Join(err, c.end())
 	}
 	return nil
@@ -177,18 +186,26 @@ func (c *Cmd) StdinPipe() (io.WriteCloser, error) {
 	if c.Command == nil {
 		return nil, errNoCommand
 	}
-	pipe, err := c.Command.StdinPipe()
+	switch {
+	case c.ended != nil:
+		return nil, errors.New("launch: StdinPipe after Start")
+	case c.Command.Stdin != nil:
+		return nil, errors.New("launch: Stdin already set")
+	}
+	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	c.input = &input{Writer: control.Writer{Out: pipe}, pipe: pipe}
+	c.Command.Stdin = r
+	c.input = &input{Writer: control.Writer{Out: w}, pipe: w, other: r}
 	return c.input, nil
 }
 
 // input is a child's standard input.
 type input struct {
 	control.Writer
-	pipe io.Closer
+	pipe  *os.File
+	other *os.File // the child's end, closed in this process after the start
 }
 
 func (i *input) Close() error { return i.pipe.Close() }
@@ -205,7 +222,7 @@ func (c *Cmd) Rotate(ctx context.Context, t ingressauth.Token, by ...Delivery) e
 		return fmt.Errorf("launch: %w to rotate to", ingressauth.ErrNoToken)
 	}
 	if c.ended == nil {
-		return errors.New("launch: not started")
+		return errNotStarted
 	}
 	if len(by) == 0 {
 		by = c.Deliver
@@ -246,7 +263,15 @@ func (c *Cmd) Rotate(ctx context.Context, t ingressauth.Token, by ...Delivery) e
 			errs = append(errs, fmt.Errorf("launch: %w", err))
 		}
 	}
-	return errors.Join(errs...)
+	err := errors.Join(errs...)
+	select {
+	case <-c.ended:
+		if err != nil { // whatever else it says
+			err = fmt.Errorf("launch: %w", os.ErrProcessDone)
+		}
+	default:
+	}
+	return err
 }
 
 // tell sends the message of a rotation.
@@ -269,6 +294,9 @@ func (c *Cmd) tell(ctx context.Context, t ingressauth.Token) error {
 // are gone, and so are this process's copies of the descriptor. It returns what
 // [exec.Cmd.Wait] returns, joined with what went wrong there.
 func (c *Cmd) Wait() error {
+	if c.ended == nil {
+		return errNotStarted
+	}
 	err := c.Command.Wait()
 	if c.Command.Process == nil { // there was no child
 		return err
@@ -285,6 +313,9 @@ func (c *Cmd) end() (err error) {
 		close(c.ended)
 		c.slot <- struct{}{} // after the last rotation
 		defer func() { <-c.slot }()
+		if c.input != nil {
+			c.input.Close()
+		}
 		if c.secret != nil {
 			c.secret.other.Close() // a nil file takes it
 		}

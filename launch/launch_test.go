@@ -384,7 +384,7 @@ func TestRefusals(t *testing.T) {
 			t.Error("Start or Exec without a Command succeeded")
 		}
 		cmd := launch.Cmd{Command: exec.Command("/bin/true"), Token: first, Deliver: []launch.Delivery{launch.File}}
-		if err := cmd.Wait(); err == nil {
+		if err := errors.Join(cmd.Wait(), none.Wait()); err == nil {
 			t.Error("Wait before Start succeeded")
 		}
 		if err := cmd.Start(); err != nil {
@@ -401,6 +401,27 @@ func TestRefusals(t *testing.T) {
 		}
 		if cmd.Wait() == nil {
 			t.Error("a second Wait succeeded")
+		}
+	})
+	t.Run("NUL", func(t *testing.T) {
+		command := exec.Command("/bin/true")
+		command.Env = []string{"A=1\x00x", "B=2"}
+		cmd := launch.Cmd{Command: command, Token: first, Deliver: []launch.Delivery{launch.Environment}}
+		if err := cmd.Start(); err == nil || !strings.Contains(err.Error(), "NUL") {
+			t.Errorf("Start: %v", err)
+		}
+	})
+	t.Run("a pipe", func(t *testing.T) {
+		before := descriptors(t)
+		cmd := launch.Cmd{Command: exec.Command("/bin/true"), Token: first, Deliver: []launch.Delivery{"argv"}}
+		if _, err := cmd.StdinPipe(); err != nil {
+			t.Fatal(err)
+		}
+		if cmd.Start() == nil {
+			t.Error("Start succeeded")
+		}
+		if after := descriptors(t); len(after) != len(before) {
+			t.Errorf("descriptors before: %v, after: %v", before, after)
 		}
 	})
 	t.Run("no command", func(t *testing.T) {
@@ -604,6 +625,7 @@ func TestExec(t *testing.T) {
 	if by := os.Getenv("INGRESSAUTH_TEST_EXEC"); by != "" {
 		cmd := &launch.Cmd{Command: exec.Command("/bin/sh", "-c", show), Token: token(t, "first"), Deliver: []launch.Delivery{launch.Delivery(by)},
 			Profile: ingressauth.Profile{DescriptorVariable: "N"}}
+		cmd.Command.ExtraFiles, cmd.Command.Dir = []*os.File{os.Stdin}, "/nonexistent" // which do not count
 		fmt.Fprintln(os.Stderr, cmd.Exec())
 		os.Exit(3)
 	}

@@ -75,6 +75,7 @@ func (f *feed) pass(p []byte) error {
 		f.ready.Wait()
 	}
 	to, deaf := f.to, f.deaf
+	f.within = p[len(p)-1] != '\n'
 	if f.cut {
 		line := bytes.IndexByte(p, '\n') + 1
 		if line == 0 {
@@ -83,9 +84,6 @@ func (f *feed) pass(p []byte) error {
 			f.cut = false
 		}
 		p = p[line:]
-	}
-	if len(p) > 0 {
-		f.within = p[len(p)-1] != '\n'
 	}
 	f.lock.Unlock()
 	switch {

@@ -17,12 +17,18 @@ type follower struct {
 	rotated chan<- struct{} // told if the command is to be replaced
 	ended   chan struct{}   // closed at the end
 
-	byLine bool // the newest token came by a line that is not passed on yet
+	// Of the newest token.
+	unwritten bool // the file does not have it yet
+	failed    bool // and that was said
+	byLine    bool // it came by a line that is not passed on yet
+	untold    bool // of a message nothing is known yet
+	signals   bool // the command is to be signalled
 
 	// A message under way. It is sent in a goroutine of its own, since a command that does
 	// not read holds it up, and must not hold up the file.
-	cancel context.CancelFunc // nil if there is none
-	told   chan struct{}
+	cancel  context.CancelFunc // nil if there is none
+	told    chan struct{}
+	outcome chan error // of the first attempt, and of the last
 }
 
 // run looks until the context ends.
@@ -41,6 +47,9 @@ func (f *follower) run(ctx context.Context) {
 			return
 		case <-tick:
 			f.look(ctx)
+			f.write(ctx)
+		case err := <-f.outcome:
+			f.noteMessage(err)
 		case p := <-f.passing:
 			if p.passed {
 				f.passedOn(p.err)
@@ -75,47 +84,59 @@ func (f *follower) look(ctx context.Context) {
 // by the others may read it.
 func (f *follower) rotate(ctx context.Context) {
 	f.untell()
-	action := f.options.onRotate
-	if action.restart {
+	if f.options.onRotate.restart {
 		select {
 		case f.rotated <- struct{}{}:
 		default:
 		}
 		return
 	}
-	if slices.Contains(f.options.deliver, launch.File) {
-		f.delivered(launch.File, f.generation, f.child.Rotate(ctx, f.token, launch.File))
-	}
-	f.byLine = f.options.from.value == fromControl &&
+	f.unwritten, f.failed = slices.Contains(f.options.deliver, launch.File), false
+	f.untold = f.tells()
+	f.signals = f.options.onRotate.signal != nil
+	f.byLine = f.tells() && f.options.from.value == fromControl &&
 		os.Getenv(f.resolver.Profile.WithDefaults().TokenVariable) == f.token.Reveal()
+	f.write(ctx)
 	if f.tells() && !f.byLine {
 		f.tell(ctx)
 	}
-	if action.signal != nil {
-		if err := f.child.Command.Process.Signal(action.signal); err != nil {
-			f.events.failure(err)
-		}
+	f.signal()
+}
+
+// write has the file have the token. It is tried again until it has, as a disk may be full
+// for a while.
+func (f *follower) write(ctx context.Context) {
+	if !f.unwritten {
+		return
 	}
+	err := f.child.Rotate(ctx, f.token, launch.File)
+	f.unwritten = err != nil
+	if err == nil || !f.failed { // one failure is said
+		f.delivered(launch.File, f.generation, err)
+	}
+	f.failed = err != nil
+	f.signal()
 }
 
 // tell sends the command a message with the token, until it has it or another one comes.
 func (f *follower) tell(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
-	told := make(chan struct{})
-	f.cancel, f.told = cancel, told
-	token, generation := f.token, f.generation
+	told, outcome := make(chan struct{}), make(chan error)
+	f.cancel, f.told, f.outcome = cancel, told, outcome
+	token := f.token
 	go func() {
 		defer close(told)
 		for late := false; ; late = true {
 			err := f.child.Rotate(ctx, token, f.messaged()[0])
-			switch {
-			case ctx.Err() != nil || errors.Is(err, os.ErrProcessDone):
-				return
-			case err == nil || !late: // one failure is said
-				f.noteMessage(generation, err)
-			}
-			if !errors.Is(err, context.DeadlineExceeded) {
-				return
+			if again := errors.Is(err, context.DeadlineExceeded); !late || !again {
+				select {
+				case outcome <- err:
+				case <-ctx.Done():
+					return
+				}
+				if !again {
+					return
+				}
 			}
 		}
 	}()
@@ -126,7 +147,7 @@ func (f *follower) untell() {
 	if f.cancel != nil {
 		f.cancel()
 		<-f.told
-		f.cancel = nil
+		f.cancel, f.outcome = nil, nil
 	}
 }
 
@@ -135,7 +156,7 @@ func (f *follower) untell() {
 func (f *follower) passedOn(err error) {
 	if f.byLine {
 		f.byLine = false
-		f.noteMessage(f.generation, err)
+		f.noteMessage(err)
 	}
 }
 
@@ -145,8 +166,24 @@ func (f *follower) messaged() []launch.Delivery {
 }
 
 // noteMessage notes what became of the one message that is for all of these.
-func (f *follower) noteMessage(generation int, err error) {
+func (f *follower) noteMessage(err error) {
+	if errors.Is(err, os.ErrProcessDone) {
+		return
+	}
 	for _, d := range f.messaged() {
-		f.delivered(d, generation, err)
+		f.delivered(d, f.generation, err)
+	}
+	f.untold = false
+	f.signal()
+}
+
+// signal sends the command its signal, when it has the token by all ways that work.
+func (f *follower) signal() {
+	if !f.signals || f.unwritten || f.untold {
+		return
+	}
+	f.signals = false
+	if err := f.child.Command.Process.Signal(f.options.onRotate.signal); err != nil {
+		f.events.failure(err)
 	}
 }

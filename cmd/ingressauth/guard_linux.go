@@ -38,9 +38,8 @@ func guard(*cobra.Command, *runOptions, []string) error {
 	if err := errors.Join(proctree.Check(), proctree.Adopt()); err != nil {
 		return &runError{exitRun, err}
 	}
-	i := slices.Index(os.Args[1:], "run") + 1
 	g.supervisor = exec.Command("/proc/self/exe")
-	g.supervisor.Args = slices.Concat(os.Args[:i], []string{supervise}, os.Args[i+1:])
+	g.supervisor.Args = slices.Insert(slices.Clone(os.Args), 1, supervise)
 	g.supervisor.Stdin, g.supervisor.Stdout, g.supervisor.Stderr = os.Stdin, os.Stdout, os.Stderr
 	// The supervisor learns of our death by a signal, and looks whether it was that.
 	g.supervisor.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGTERM}

@@ -28,12 +28,16 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	out := &output{Writer: stdout}
+	ctx := context.Background()
+	if len(args) > 0 && args[0] == supervise {
+		ctx, args = context.WithValue(ctx, supervising{}, true), args[1:]
+	}
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(out)
 	root.SetErr(stderr)
-	executed, err := root.ExecuteContextC(context.Background())
+	executed, err := root.ExecuteContextC(ctx)
 	if status, ok := errors.AsType[exitStatus](err); ok {
 		return int(status)
 	}
@@ -44,7 +48,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return 0
 	}
 	code, hint := judge(err)
-	if name := executed.Name(); name == "run" || name == supervise {
+	if executed.Name() == "run" {
 		// One line, since the last ones may be shown to whoever waits for the command.
 		if hint != "" {
 			err = fmt.Errorf("%w (%s)", err, hint)
@@ -122,7 +126,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no token, 4 token refused; those 
 	// No templates are set, for the version say: with them the linker keeps every
 	// exported method, 1.8 MB in all.
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newToken(), newHeaders(), newStatus(), newVerify(), newDecode(), newRun(), newSupervise(), newDemo(), newDemoChild())
+	root.AddCommand(newToken(), newHeaders(), newStatus(), newVerify(), newDecode(), newRun(), newDemo(), newDemoChild())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {

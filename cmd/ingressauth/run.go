@@ -44,18 +44,19 @@ const (
 	fromControl  = "control"
 )
 
+// supervise before all other arguments has run be the inner one of its two processes.
+const supervise = "supervise"
+
+// supervising marks a context of that process.
+type supervising struct{}
+
 func newRun() *cobra.Command {
-	cmd, o := runCommand("run", func(cmd *cobra.Command, o *runOptions, args []string) error {
-		if o.exec {
-			return o.replace(cmd, args)
-		}
-		if err := o.checkEvents(); err != nil {
-			return err
-		}
-		return guard(cmd, o, args)
-	})
-	cmd.Short = "Run a command with the token, and replace it when it rotates"
-	cmd.Long = fmt.Sprintf(`Start a command with this session's token, give it each new token while it runs, and
+	o := &runOptions{onRotate: rotateAction{text: "none"}}
+	cmd := &cobra.Command{
+		Use:                   "run [flags] -- COMMAND [ARGUMENT...]",
+		DisableFlagsInUseLine: true,
+		Short:                 "Run a command with the token, and replace it when it rotates",
+		Long: fmt.Sprintf(`Start a command with this session's token, give it each new token while it runs, and
 end what it has started when it ends.
 
 The token comes --from where 'ingressauth token' finds it, from one of the places, or,
@@ -77,28 +78,7 @@ environment or a descriptor, and leaves all else as it is; then nobody rotates i
 
 Exit codes: those of the command, 128+n if signal n ended it, 2 wrong usage, 125
 ingressauth failed, 126 the command cannot be executed, 127 it was not found.`,
-		strings.Join(signalNames(), " "), graceTime)
-	cmd.Flags().BoolVar(&o.exec, "exec", false, "replace this process by the command")
-	return cmd
-}
-
-// newSupervise returns the command by which run starts itself a second time, so that
-// neither process can be killed without the other's ending what is left.
-func newSupervise() *cobra.Command {
-	cmd, _ := runCommand(supervise, func(cmd *cobra.Command, o *runOptions, args []string) error {
-		return o.supervise(cmd, args)
-	})
-	cmd.Hidden = true
-	return cmd
-}
-
-const supervise = "supervise"
-
-func runCommand(name string, do func(*cobra.Command, *runOptions, []string) error) (*cobra.Command, *runOptions) {
-	o := &runOptions{onRotate: rotateAction{text: "none"}}
-	cmd := &cobra.Command{
-		Use:                   name + " [flags] -- COMMAND [ARGUMENT...]",
-		DisableFlagsInUseLine: true,
+			strings.Join(signalNames(), " "), graceTime),
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 || args[0] == "" {
 				return usageError(cmd.CommandPath() + " needs a command to run: ingressauth run [flags] -- COMMAND [ARGUMENT...]")
@@ -109,7 +89,16 @@ func runCommand(name string, do func(*cobra.Command, *runOptions, []string) erro
 			if err := o.check(cmd); err != nil {
 				return err
 			}
-			return do(cmd, o, args)
+			switch {
+			case cmd.Context().Value(supervising{}) != nil:
+				return o.supervise(cmd, args)
+			case o.exec:
+				return o.replace(cmd, args)
+			}
+			if err := o.checkEvents(); err != nil {
+				return err
+			}
+			return guard(cmd, o, args)
 		},
 	}
 	o.finder.register(cmd)
@@ -121,10 +110,11 @@ func runCommand(name string, do func(*cobra.Command, *runOptions, []string) erro
 	flags.StringArrayVar(&o.scrub, "scrub", nil, "a variable that the command does not inherit, or a `pattern` such as AWS_*")
 	flags.Var(&o.onRotate, "on-rotate", "an `action` after each rotation: "+o.onRotate.Type())
 	flags.StringVar(&o.events, "events", "", "append a line of JSON for each event to this `file`, or to descriptor N: fd:N")
+	flags.BoolVar(&o.exec, "exec", false, "replace this process by the command")
 	cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions(o.from.words, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RegisterFlagCompletionFunc("deliver", cobra.FixedCompletions([]string{"env", "fd", "file", "env,file"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RegisterFlagCompletionFunc("on-rotate", cobra.FixedCompletions([]string{"none", "signal=HUP", "restart"}, cobra.ShellCompDirectiveNoFileComp))
-	return cmd, o
+	return cmd
 }
 
 // check refuses what does not go together, and sets what depends on more than one flag.

@@ -81,7 +81,9 @@ exec ingressauth run --from control --deliver fd --scrub 'AWS_*' -- "$CLAUDE_RUN
 			w.set("CLAUDE_SESSION_INGRESS_TOKEN_FILE="+file, "CLAUDE_CODE_SESSION_ACCESS_TOKEN="+token(0),
 				"SERVICE="+service.URL, "AWS_SECRET=s")
 			w.set("CLAUDE_RUNNER_CLAUDE_BIN=" + w.program("agent"))
-			cmd := exec.Command(path, "--flag", "two words", "")
+			// By its interpreter, since a file that was just written may still be open in a
+			// process that is being started.
+			cmd := exec.Command("/bin/sh", path, "--flag", "two words", "")
 			cmd.Env, cmd.ExtraFiles = w.environ, []*os.File{activityIn}
 			in, err := cmd.StdinPipe()
 			if err != nil {

@@ -241,6 +241,23 @@ func TestRunGrace(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a stubborn child in a hurry", func(t *testing.T) {
+		t.Parallel()
+		w := newRunWorld(t)
+		r := w.start("--", "sh", "-c", "trap '' INT HUP; "+stubborn)
+		r.line()
+		started := time.Now()
+		r.Process.Signal(unix.SIGTERM)
+		r.Process.Signal(unix.SIGHUP) // belongs to it
+		time.Sleep(2 * repeatTime)
+		if state(r.Process.Pid) == "Z" || len(childrenOf(r.Process.Pid)) == 0 {
+			t.Error("the child was killed at once")
+		}
+		r.Process.Signal(unix.SIGINT)
+		if _, code := r.end(); code != 137 || time.Since(started) > graceTime/2 {
+			t.Errorf("exit code %d after %v", code, time.Since(started))
+		}
+	})
 	t.Run("in a hurry", func(t *testing.T) {
 		t.Parallel()
 		w := newRunWorld(t)
@@ -248,6 +265,7 @@ func TestRunGrace(t *testing.T) {
 		r.line()
 		child, _ := strconv.Atoi(r.line())
 		eventually(t, "the child ends", func() bool { return state(child) == "" })
+		time.Sleep(2 * repeatTime)
 		started := time.Now()
 		r.Process.Signal(unix.SIGINT)
 		if _, code := r.end(); code != 3 || time.Since(started) > graceTime/2 {
@@ -347,6 +365,79 @@ func TestRunOnRotate(t *testing.T) {
 		r.Process.Signal(unix.SIGTERM)
 		if rest, code := r.end(); rest != "" || code != 137 {
 			t.Errorf("%q %d", rest, code)
+		}
+	})
+	t.Run("the end while it is restarted", func(t *testing.T) {
+		w, file, _ := world(t)
+		r := w.start("--from", "file", "--on-rotate", "restart", "--", "sh", "-c", `(trap '' TERM; sleep 2) & echo started; sleep 100`)
+		r.line()
+		r.Process.Signal(unix.SIGWINCH)
+		replace(t, file, second)
+		time.Sleep(70 * time.Millisecond) // the command has ended, and what it has started has not
+		r.Process.Signal(unix.SIGTERM)
+		if rest, code := r.end(); rest != "" || code != 143 {
+			t.Errorf("%q %d", rest, code)
+		}
+	})
+	t.Run("signalled after the message", func(t *testing.T) {
+		need(t, "python3")
+		w, file, _ := world(t)
+		for _, from := range []string{"file", "control"} {
+			replace(t, file, testToken)
+			r := w.start("--from", from, "--deliver", "env,file", "--on-rotate", "signal=HUP", "--", "python3", "-c", `
+import os, select, signal, sys
+def hup(*_):
+    ready, _, _ = select.select([0], [], [], 0)
+    print("message" if ready else "nothing", open(os.environ["CLAUDE_SESSION_INGRESS_TOKEN_FILE"]).read()[-2:], flush=True)
+signal.signal(signal.SIGHUP, hup)
+print("ready", flush=True)
+while True:
+    signal.pause()
+`)
+			r.line()
+			if from == "file" {
+				replace(t, file, second)
+			} else {
+				fmt.Fprintf(r.in, `{"type":"update_environment_variables","variables":{"CLAUDE_CODE_SESSION_ACCESS_TOKEN":"%s"}}`+"\n", second)
+			}
+			if line := r.line(); line != "message -2" {
+				t.Errorf("--from %s: %q", from, line)
+			}
+			r.Process.Signal(unix.SIGTERM)
+			r.end()
+		}
+	})
+	t.Run("a disk that is full for a while", func(t *testing.T) {
+		w, file, events := world(t)
+		if err := unix.Mount("none", w.runtime, "tmpfs", 0, "size=16k,mode=700"); err != nil {
+			t.Skip("needs the right to mount: ", err)
+		}
+		defer unix.Unmount(w.runtime, unix.MNT_DETACH)
+		r := w.start("--from", "file", "--events", events, "--", "sh", "-c", `while :; do cat "$CLAUDE_SESSION_INGRESS_TOKEN_FILE"; echo; sleep 0.02; done`)
+		r.line()
+		fill := filepath.Join(w.runtime, "fill")
+		os.WriteFile(fill, make([]byte, 1<<20), 0o600)
+		replace(t, file, second)
+		eventually(t, "a failure", func() bool {
+			text, _ := os.ReadFile(events)
+			return bytes.Contains(text, []byte("no space left"))
+		})
+		if line := r.line(); line != testToken {
+			t.Errorf("%q", line)
+		}
+		os.Remove(fill)
+		for r.line() != second {
+		}
+		r.Process.Signal(unix.SIGTERM)
+		r.end()
+		var of2 []string
+		for _, e := range readEvents(t, events) {
+			if e["delivery"] != nil && e["generation"] == 2.0 {
+				of2 = append(of2, fmt.Sprint(e["event"]))
+			}
+		}
+		if diff := cmp.Diff([]string{"failure", "delivery"}, of2); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
 	t.Run("an interrupt while it is restarted", func(t *testing.T) {

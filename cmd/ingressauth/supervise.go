@@ -15,6 +15,7 @@ import (
 	"github.com/ingressauth/ingressauth"
 	"github.com/ingressauth/ingressauth/control"
 	"github.com/ingressauth/ingressauth/internal/proctree"
+	"github.com/ingressauth/ingressauth/internal/tokendir"
 	"github.com/ingressauth/ingressauth/launch"
 	"github.com/spf13/cobra"
 )
@@ -44,9 +45,9 @@ type supervisor struct {
 	generation int
 	problem    string // of the last look for a token, told once
 
-	stopping  bool      // the command is to end
-	deadline  time.Time // of what is stopping
-	signalled time.Time // when the command last got a signal
+	stopping bool      // the command is to end
+	deadline time.Time // of what is stopping
+	told     time.Time // when the command last got a signal, or ended
 }
 
 // supervise runs the command, and returns its exit code as an exitStatus.
@@ -71,8 +72,10 @@ func (o *runOptions) supervise(cmd *cobra.Command, command []string) error {
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
 	if s.token, err = s.resolver.Token(ctx); err != nil {
+		s.events.failure(err)
 		return &runError{exitRun, err}
 	}
+	tokendir.Sweep() // also where no file is delivered
 	s.generation = 1
 	s.events.generation(s.generation, s.token)
 	if err := proctree.Adopt(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
@@ -218,6 +221,7 @@ func (s *supervisor) attend(child *launch.Cmd, done <-chan error, rotated <-chan
 		select {
 		case err := <-done:
 			s.jobs.ended()
+			s.told = time.Now()
 			return err, again
 		case got := <-s.signals:
 			switch {
@@ -226,11 +230,15 @@ func (s *supervisor) attend(child *launch.Cmd, done <-chan error, rotated <-chan
 				s.stopping, s.deadline = true, time.Now()
 				process.Kill()
 			case s.jobs.passes(got, process.Pid):
-				if !s.stopping && (got == signalTerminate || again && s.jobs.hurries(got)) {
+				switch {
+				case s.stopping && s.hurries(got):
+					s.deadline = time.Now()
+					process.Kill()
+				case !s.stopping && (got == signalTerminate || again && s.jobs.hurries(got)):
 					s.stopping, s.deadline = true, time.Now().Add(graceTime)
 					kill.Reset(graceTime)
 				}
-				s.signalled = time.Now()
+				s.told = time.Now()
 				if err := process.Signal(got); errors.Is(err, os.ErrProcessDone) && s.jobs.hurries(got) {
 					s.stopping, s.deadline = true, time.Now() // it came for what is left
 				}
@@ -250,8 +258,14 @@ func (s *supervisor) attend(child *launch.Cmd, done <-chan error, rotated <-chan
 	}
 }
 
-// repeatTime is how soon a signal that has come before comes by another way, too.
-const repeatTime = 100 * time.Millisecond
+// repeatTime is how soon signals come that belong together: one by several ways, or SIGTERM
+// and SIGHUP.
+const repeatTime = 300 * time.Millisecond
+
+// hurries reports whether a signal says that the grace is to be cut short.
+func (s *supervisor) hurries(got os.Signal) bool {
+	return s.jobs.hurries(got) && time.Since(s.told) > repeatTime
+}
 
 // end ends what the command has left behind, at once if we are told to stop meanwhile.
 func (s *supervisor) end() {
@@ -265,8 +279,9 @@ func (s *supervisor) end() {
 		for hurried := false; ; {
 			select {
 			case got := <-s.signals:
-				if !hurried && s.jobs.hurries(got) && time.Since(s.signalled) > repeatTime {
-					hurried, s.stopping = true, true
+				s.stopping = s.stopping || s.jobs.hurries(got)
+				if !hurried && s.hurries(got) {
+					hurried = true
 					close(hurry)
 				}
 			case <-stop:
