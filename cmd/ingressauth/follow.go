@@ -71,7 +71,9 @@ func (f *follower) look(ctx context.Context) {
 			f.problem = err.Error()
 			f.events.failure(err)
 		}
-	case t != f.token:
+	case t == f.token:
+		f.problem = ""
+	default:
 		f.problem = ""
 		f.token = t
 		f.generation++
