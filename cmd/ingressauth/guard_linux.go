@@ -25,13 +25,14 @@ type guarding struct {
 	supervisor *exec.Cmd
 	group      int // that we were started in
 	leads      bool
+	shell      bool // one controls the jobs of the session
 	passed     map[os.Signal]bool
 }
 
 // guard starts a supervisor, and waits for it.
 func guard(*cobra.Command, *runOptions, []string) error {
 	session, err := unix.Getsid(0)
-	g := &guarding{group: unix.Getpgrp(), leads: err == nil && session == os.Getpid(), passed: make(map[os.Signal]bool)}
+	g := &guarding{group: unix.Getpgrp(), leads: err == nil && session == os.Getpid(), shell: isControlled(os.Getpid()), passed: make(map[os.Signal]bool)}
 	signals := make(chan os.Signal, 64)
 	listen(signals)
 	signal.Notify(signals, stopRequest)
@@ -69,7 +70,7 @@ func guard(*cobra.Command, *runOptions, []string) error {
 	}
 }
 
-// followAside follows the supervisor into its group, when that has started the command (see
+// followAside steps aside when the supervisor does, after it has started the command (see
 // jobs).
 func (g *guarding) followAside(signals chan os.Signal, ended <-chan struct{}) {
 	for !g.leads && !g.aside() {
@@ -83,11 +84,20 @@ func (g *guarding) followAside(signals chan os.Signal, ended <-chan struct{}) {
 	}
 }
 
-// aside steps aside, and reports whether the supervisor has.
+// aside steps aside, if the supervisor has, and reports that. Where no shell controls jobs we
+// leave the session, too, if we do not lead the group that we are in.
 func (g *guarding) aside() bool {
 	pid := g.supervisor.Process.Pid
 	group, err := unix.Getpgid(pid)
-	return err == nil && group == pid && unix.Setpgid(0, pid) == nil
+	if err != nil || group != pid {
+		return false
+	}
+	if g.shell {
+		unix.Setpgid(0, pid)
+	} else {
+		unix.Setsid()
+	}
+	return true
 }
 
 // take does what a signal asks for.
@@ -108,7 +118,9 @@ func (g *guarding) take(got os.Signal, signals chan os.Signal) {
 // stop stops, in the group that a shell knows and continues. Requests to stop that have
 // come meanwhile are old.
 func (g *guarding) stop(signals chan os.Signal) {
-	unix.Setpgid(0, g.group)
+	if g.shell {
+		unix.Setpgid(0, g.group)
+	}
 	unix.Kill(os.Getpid(), unix.SIGSTOP) // which reaches this thread some time later
 	for got := range signals {
 		if got != stopRequest {

@@ -25,6 +25,13 @@ import (
 // When the command is stopped, the guard returns to the group and stops, too, so that a
 // shell notices, and can continue both. When one continues, the other does.
 //
+// Where no shell controls jobs (the group is orphaned, as POSIX calls it), both leave the
+// session, too. In it, they would be what connects the group to a shell: the command could
+// be stopped, and the kernel would send a SIGHUP to all of the group, the runner as well,
+// when the command ends while another in it is stopped. (A guard that leads the group
+// stays; a supervisor that may have to start another command, which has to be of the
+// session, has a group of its own all the same.)
+//
 // The leader of a session cannot leave its group. Then the command gets a group of its
 // own, and the terminal. No shell is there that would continue it, so it is not stopped
 // from the terminal, as it would not be without us.
@@ -40,6 +47,7 @@ type jobs struct {
 	guard int  // the process that the user has started
 	group int  // that it was started in
 	leads bool // the guard leads its session
+	shell bool // one controls the jobs of the session
 
 	stopped   bool      // the guard was asked to stop
 	continued time.Time // when it was last continued
@@ -62,7 +70,25 @@ func newJobs() *jobs {
 	if j.leads = err == nil && session == j.guard; j.leads {
 		unix.Setpgid(0, 0)
 	}
+	j.shell = isControlled(j.guard)
 	return j
+}
+
+// isControlled reports whether the process group of a process, or one that it descends
+// from in it, has a parent in another group of the session: a shell that controls jobs.
+func isControlled(pid int) bool {
+	group, err := unix.Getpgid(pid)
+	session, e := unix.Getsid(pid)
+	for err == nil && e == nil {
+		pid = proctree.Parent(pid)
+		var g, s int
+		g, err = unix.Getpgid(pid)
+		s, e = unix.Getsid(pid)
+		if pid <= 0 || g != group || s != session {
+			return pid > 0 && err == nil && e == nil && s == session
+		}
+	}
+	return false
 }
 
 // orphaned reports whether the guard is dead.
@@ -78,7 +104,7 @@ func (j *jobs) prepare(command *exec.Cmd, group *proctree.Group) {
 }
 
 // rejoin enters the command's group, for the next one to be started in. It is called while
-// there is one in it.
+// there is one in it. Who has left the session cannot come back.
 func (j *jobs) rejoin() {
 	if !j.leads {
 		unix.Setpgid(0, j.group)
@@ -86,11 +112,14 @@ func (j *jobs) rejoin() {
 }
 
 // started steps aside, or hands the command the terminal.
-func (j *jobs) started(pid int) {
-	if j.leads {
+func (j *jobs) started(pid int, last bool) {
+	switch {
+	case j.leads:
 		j.handTerminal(pid)
-	} else {
+	case j.shell || !last:
 		unix.Setpgid(0, 0)
+	default:
+		unix.Setsid()
 	}
 }
 

@@ -23,7 +23,7 @@ func (*jobs) prepare(*exec.Cmd, *proctree.Group) {}
 
 func (*jobs) rejoin() {}
 
-func (*jobs) started(int) {}
+func (*jobs) started(int, bool) {}
 
 func (*jobs) settle(int) {}
 

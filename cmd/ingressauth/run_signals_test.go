@@ -32,7 +32,20 @@ type running struct {
 
 func (w *runWorld) start(args ...string) *running {
 	w.t.Helper()
-	r := &running{Cmd: w.run(args...), t: w.t}
+	return w.startCmd(w.run(args...))
+}
+
+// startControlled starts run in a group of its own, as a shell that controls jobs does.
+func (w *runWorld) startControlled(args ...string) *running {
+	w.t.Helper()
+	cmd := w.run(args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return w.startCmd(cmd)
+}
+
+func (w *runWorld) startCmd(cmd *exec.Cmd) *running {
+	w.t.Helper()
+	r := &running{Cmd: cmd, t: w.t}
 	var err error
 	if r.in, err = r.StdinPipe(); err != nil {
 		w.t.Fatal(err)
@@ -159,7 +172,7 @@ func TestRunIgnored(t *testing.T) {
 // TestRunStops has run be stopped when its child is, and continue with it, whoever it was.
 func TestRunStops(t *testing.T) {
 	w := newRunWorld(t)
-	r := w.start("--", "bash", "-c", `trap 'echo continued' CONT; echo $$; while read -t 0.05 x || [ $? -gt 128 ]; do :; done`)
+	r := w.startControlled("--", "bash", "-c", `trap 'echo continued' CONT; echo $$; while read -t 0.05 x || [ $? -gt 128 ]; do :; done`)
 	child, err := strconv.Atoi(r.line())
 	if err != nil {
 		t.Fatal(err)
@@ -188,7 +201,7 @@ func TestRunStops(t *testing.T) {
 // TestRunStopped has run end with a child that is killed while it is stopped.
 func TestRunStopped(t *testing.T) {
 	w := newRunWorld(t)
-	r := w.start("--", "sh", "-c", "echo $$; sleep 100")
+	r := w.startControlled("--", "sh", "-c", "echo $$; sleep 100")
 	child, err := strconv.Atoi(r.line())
 	if err != nil {
 		t.Fatal(err)
@@ -199,6 +212,42 @@ func TestRunStopped(t *testing.T) {
 	if _, code := r.end(); code != 137 {
 		t.Errorf("exit code %d", code)
 	}
+}
+
+// TestRunUncontrolled has run in a session without job control, as under a runner, leave the
+// runner's group alone: a child that ends while it, or another one, is stopped, ends nobody
+// else; signals for the group, SIGKILL among them, have their effect.
+func TestRunUncontrolled(t *testing.T) {
+	for script, want := range map[string]string{
+		`ingressauth run -- sh -c 'kill -STOP $$' & sleep 0.5; kill -9 $(pgrep -P $(pgrep -P $(pgrep -P $$ ingressauth))); wait $!; echo $?`:                               "137\n",
+		`sleep 60 & kill -STOP $!; ingressauth run -- sh -c 'sleep 0.3; exit 3'; echo $?; kill -9 $!`:                                                                      "3\n",
+		`sleep 60 & kill -STOP $!; ingressauth run --on-rotate none -- sleep 61 & sleep 0.4; kill -9 $(pgrep -P $(pgrep -P $$ ingressauth)); wait $!; echo $?; kill -9 %1`: "125\n",
+		`ingressauth run -- sh -c 'kill -TSTP $$; exit 4'; echo $?`:                                                                                                        "4\n",
+	} {
+		w := newRunWorld(t)
+		marker := fmt.Sprintf("UNCONTROLLED=%d", os.Getpid())
+		w.set(marker)
+		cmd := exec.Command("bash", "-c", "trap 'echo hung up' HUP; "+script)
+		cmd.Env = w.environ
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if out, errs, code := w.output(cmd); out != want || code != 0 {
+			t.Errorf("%s: %q %q %d", script, out, errs, code)
+		}
+		eventually(t, "all end", func() bool { return len(marked(marker)) == 0 })
+	}
+	w := newRunWorld(t)
+	marker := fmt.Sprintf("UNCONTROLLED=%d-killed", os.Getpid())
+	w.set(marker)
+	cmd := exec.Command("sh", "-c", "ingressauth run -- sh -c '(setsid sleep 100 &); sleep 101'; :")
+	cmd.Env = w.environ
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(300 * time.Millisecond)
+	unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
+	cmd.Wait()
+	eventually(t, "all end", func() bool { return len(marked(marker)) == 0 && len(w.left()) == 0 })
 }
 
 // TestRunGrace has what does not end on SIGTERM killed after the grace, and sooner on a

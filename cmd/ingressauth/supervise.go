@@ -204,7 +204,7 @@ func (s *supervisor) start() (*launch.Cmd, error) {
 	if err := child.Start(); err != nil {
 		return nil, err
 	}
-	s.jobs.started(command.Process.Pid)
+	s.jobs.started(command.Process.Pid, !s.options.onRotate.restart)
 	if s.feed != nil {
 		s.feed.connect(input)
 	}

@@ -109,6 +109,12 @@ func look(pid int) (process, bool) {
 	return process{pid, parent, state, ended, string(fields[19])}, err == nil
 }
 
+// Parent returns a process's parent, or 0 if it is not to be seen.
+func Parent(pid int) int {
+	p, _ := look(pid)
+	return p.parent
+}
+
 // IsStopped reports whether a process is stopped by a signal.
 func IsStopped(pid int) bool {
 	p, ok := look(pid)
