@@ -223,6 +223,16 @@ type runError struct {
 func (e *runError) Error() string { return e.err.Error() }
 func (e *runError) Unwrap() error { return e.err }
 
+// newCommand returns the command with its arguments, of the current directory, too, if PATH
+// says so.
+func newCommand(args []string) *exec.Cmd {
+	command := exec.Command(args[0], args[1:]...)
+	if errors.Is(command.Err, exec.ErrDot) {
+		command.Err = nil
+	}
+	return command
+}
+
 // startError says what is wrong where a command could not be started. It shows neither
 // its name nor its arguments, of which one may be a token.
 func startError(name string, err error) error {

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"errors"
 	"os"
-	"os/exec"
 
 	"github.com/ingressauth/ingressauth/launch"
 	"github.com/spf13/cobra"
@@ -20,10 +18,7 @@ func (o *runOptions) replace(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return &runError{exitRun, err}
 	}
-	command := exec.Command(args[0], args[1:]...)
-	if errors.Is(command.Err, exec.ErrDot) {
-		command.Err = nil
-	}
+	command := newCommand(args)
 	command.Env = environ
 	child := launch.Cmd{Command: command, Token: t, Deliver: o.deliver, Profile: r.Profile, Scrub: o.scrub}
 	return startError(args[0], child.Exec())

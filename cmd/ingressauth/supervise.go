@@ -75,7 +75,9 @@ func (o *runOptions) supervise(cmd *cobra.Command, command []string) error {
 		s.events.failure(err)
 		return &runError{exitRun, err}
 	}
-	tokendir.Sweep() // also where no file is delivered
+	if !slices.Contains(o.deliver, launch.File) { // with which launch does it
+		tokendir.Sweep()
+	}
 	s.generation = 1
 	s.events.generation(s.generation, s.token)
 	if err := proctree.Adopt(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
@@ -178,10 +180,7 @@ func (s *supervisor) letGo() {
 }
 
 func (s *supervisor) start() (*launch.Cmd, error) {
-	command := exec.Command(s.command[0], s.command[1:]...)
-	if errors.Is(command.Err, exec.ErrDot) {
-		command.Err = nil // it is what the user's PATH says
-	}
+	command := newCommand(s.command)
 	command.Env, command.Stdout, command.Stderr = s.environ, os.Stdout, os.Stderr
 	s.jobs.prepare(command, s.group)
 	child := &launch.Cmd{
