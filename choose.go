@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"strings"
 	"time"
+
+	"github.com/ingressauth/ingressauth/internal/jwt"
 )
 
 // The sources of a [Resolver], in order.
@@ -21,7 +23,7 @@ var sourceNames = [sources]string{"variable", "descriptor", "file"}
 // finding is what a look at one source brought.
 type finding struct {
 	text   string // "" where there is no token
-	expiry expiry
+	expiry jwt.Date
 
 	err   error      // there is text, and it cannot be a token: nothing is found
 	note  string     // why there is no token, or what was done to find it
@@ -48,7 +50,7 @@ func (p policy) dead(f finding) string {
 		return ""
 	case p.refused(f.text): // also if it has expired since
 		return "refused"
-	case f.expiry.known && f.expiry.past(p.now()):
+	case f.expiry.Known && f.expiry.Past(p.now()):
 		return "expired"
 	}
 	return ""
@@ -116,10 +118,10 @@ func (p policy) choose(look func(source int) (finding, error)) (choice, error) {
 // replace is the rest of a choice whose first token is dead.
 func (p policy) replace(c choice, look func(source int) (finding, error)) (choice, error) {
 	dead, of := c.dead, sourceNames[c.source]
-	old, _ := peek(c.text)
+	old, _ := jwt.Peek(c.text)
 	for source := c.source + 1; source < sources; source++ {
 		vouched := source == file && dead == "refused" && p.fileSet
-		if !vouched && (old.issuer == "" || old.subject == "") {
+		if !vouched && (old.Issuer == "" || old.Subject == "") {
 			continue // whatever is there could not win
 		}
 		f, err := look(source)
@@ -133,9 +135,9 @@ func (p policy) replace(c choice, look func(source int) (finding, error)) (choic
 		if f.text == "" || p.dead(f) != "" {
 			continue
 		}
-		its, _ := peek(f.text)
+		its, _ := jwt.Peek(f.text)
 		why := ""
-		if its.succeeds(old) && its.expiry.known {
+		if its.Succeeds(old) && its.Expiry.Known {
 			why = "the successor, of the same issuer and subject, of the " + dead + " token of the " + of
 		} else if vouched {
 			why = "a server refused the token of the " + of + ", and the file variable names this file"

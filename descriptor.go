@@ -7,12 +7,13 @@ import (
 	"math"
 	"sync"
 	"time"
-	"unicode/utf8"
+
+	"github.com/ingressauth/ingressauth/internal/tokentext"
 )
 
 const (
 	// maxToken bounds a token with the white space around it, in bytes.
-	maxToken = 64 << 10
+	maxToken = tokentext.Max
 	// readTimeout is how long a descriptor may take to come to its end.
 	readTimeout = 2 * time.Second
 )
@@ -160,7 +161,7 @@ func readToEnd(read func([]byte) (int, error)) ([]byte, error) {
 		case m == 0:
 			return buf[:n], nil
 		case n > maxToken:
-			return nil, errTooLong
+			return nil, tokentext.ErrTooLong
 		case time.Now().After(deadline):
 			return firstLine(buf[:n])
 		}
@@ -170,20 +171,10 @@ func readToEnd(read func([]byte) (int, error)) ([]byte, error) {
 	}
 }
 
-var errTooLong = fmt.Errorf("it holds more than %d KiB", maxToken>>10)
-
 // firstLine returns the first line of b that is complete and not blank.
 func firstLine(b []byte) ([]byte, error) {
-	if line, _, ok := bytes.Cut(bytes.TrimLeftFunc(b, isSpace), []byte("\n")); ok {
+	if line, _, ok := bytes.Cut(bytes.TrimLeftFunc(b, tokentext.IsSpace), []byte("\n")); ok {
 		return line, nil
 	}
 	return nil, fmt.Errorf("it did not end within %v, and held no complete line", readTimeout)
-}
-
-// decode makes a token's text of the bytes of a descriptor or a file.
-func decode(b []byte) (string, error) {
-	if !utf8.Valid(b) {
-		return "", errors.New("it holds bytes that are not UTF-8")
-	}
-	return trimSpace(string(b)), nil
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"strconv"
 	"time"
+
+	"github.com/ingressauth/ingressauth/internal/tokentext"
 )
 
 // Report is what [Resolver.Explain] found. It holds no token, and marshals to JSON
@@ -112,7 +114,7 @@ func (r *Resolver) Explain(ctx context.Context) Report {
 // nameOf is the name of a source as it stands, unless it may be a token.
 func (r *Resolver) nameOf(source int) string {
 	noun, name := r.place(source)
-	if looksLikeToken(name) || noun == nounFile && looksMisplaced(name) {
+	if tokentext.Looks(name) || noun == nounFile && looksMisplaced(name) {
 		return hiddenToken
 	}
 	return name
@@ -226,7 +228,7 @@ func (r *Resolver) warnings(reports [sources]SourceReport, found [sources]findin
 		w = append(w, r.about(source, fmt.Sprintf(format, args...)))
 	}
 	for source, f := range found {
-		if f.expiry.known && f.expiry.past(r.now()) {
+		if f.expiry.Known && f.expiry.Past(r.now()) {
 			warn(source, "its token expired at %s", reports[source].Expiry.Format(time.RFC3339))
 		}
 		if f.text == "" && f.level >= slog.LevelWarn {

@@ -10,7 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ingressauth/ingressauth/internal/jwt"
 	"github.com/ingressauth/ingressauth/internal/readfile"
+	"github.com/ingressauth/ingressauth/internal/tokentext"
 )
 
 const nounFile = "token file"
@@ -66,13 +68,13 @@ func findingOf(text string) finding {
 	if err := checkText(text); err != nil {
 		return unusable(err)
 	}
-	return finding{text: text, expiry: peekExpiry(text)}
+	return finding{text: text, expiry: expiryOf(text)}
 }
 
 // findingIn is the finding of the bytes of a descriptor or a file, which is empty
 // where they are nothing but white space.
 func findingIn(b []byte, empty finding) finding {
-	text, err := decode(b)
+	text, err := tokentext.Decode(b)
 	switch {
 	case err != nil:
 		return unusable(err)
@@ -247,7 +249,7 @@ func (r *Resolver) persist(text string, notes *journal) {
 		if _, set := os.LookupEnv(p.FileVariable); set {
 			return
 		}
-		if b, _, err := readTokenFile(p.File, false); err == nil && isNewer(trimSpace(string(b)), text) {
+		if b, _, err := readTokenFile(p.File, false); err == nil && isNewer(tokentext.TrimSpace(string(b)), text) {
 			return
 		}
 	}
@@ -259,11 +261,11 @@ func (r *Resolver) persist(text string, notes *journal) {
 
 // isNewer reports whether a is a successor of b that ends later.
 func isNewer(a, b string) bool {
-	ca, _ := peek(a)
-	cb, _ := peek(b)
-	ta, ok := ca.expiry.time()
-	tb, _ := cb.expiry.time()
-	return ok && cb.expiry.known && ca.succeeds(cb) && ta.After(tb)
+	ca, _ := jwt.Peek(a)
+	cb, _ := jwt.Peek(b)
+	ta, ok := ca.Expiry.Time()
+	tb, _ := cb.Expiry.Time()
+	return ok && cb.Expiry.Known && ca.Succeeds(cb) && ta.After(tb)
 }
 
 // policy is what a choice depends on, as of now. It asks refused for what servers

@@ -323,7 +323,7 @@ func (r *Resolver) resolve(ctx context.Context, fresh bool) (*snapshot, error) {
 	s.token, s.err = r.token(c, s.organization)
 	// What can change without a variable's changing: the file, and whether a
 	// token has expired.
-	s.stands = r.Compat || !c.looked[file] && !c.expiry.known
+	s.stands = r.Compat || !c.looked[file] && !c.expiry.Known
 	s.at = r.clock()
 	r.noteChoice(&notes, r.snapshot.Swap(s), s, c)
 	return s, nil

@@ -6,27 +6,16 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"unicode"
+
+	"github.com/ingressauth/ingressauth/internal/tokentext"
 )
-
-// isSpace reports whether ECMAScript trims r. It is not [unicode.IsSpace], which
-// has U+0085 and lacks U+FEFF.
-func isSpace(r rune) bool {
-	switch r {
-	case '\t', '\v', '\f', '\n', '\r', '\u2028', '\u2029', '\uFEFF':
-		return true
-	}
-	return unicode.Is(unicode.Zs, r)
-}
-
-func trimSpace(s string) string { return strings.TrimFunc(s, isSpace) }
 
 // parseDescriptor reads a descriptor's number as rule R4 says: white space, a
 // sign, the longest run of decimal digits; the rest is ignored. A number that is
 // too large for an int is [math.MaxInt], which no descriptor has. It reports false
 // where there is no digit.
 func parseDescriptor(s string) (int, bool) {
-	s = strings.TrimLeftFunc(s, isSpace)
+	s = strings.TrimLeftFunc(s, tokentext.IsSpace)
 	sign := 1
 	if s != "" && (s[0] == '+' || s[0] == '-') {
 		if s[0] == '-' {
@@ -47,26 +36,18 @@ func parseDescriptor(s string) (int, bool) {
 
 // isTrue reads the remote variable as rule R7 says.
 func isTrue(s string) bool {
-	switch strings.ToLower(trimSpace(s)) {
+	switch strings.ToLower(tokentext.TrimSpace(s)) {
 	case "1", "true", "yes", "on":
 		return true
 	}
 	return false
 }
 
-// looksLikeToken reports whether s, which was meant to be something else, may be a
-// token put in the wrong place, and so must not be shown.
-func looksLikeToken(s string) bool {
-	_, jwt := peek(s)
-	// All that begins like the header of a JWS or JWE, as well.
-	return jwt || strings.HasPrefix(s, "eyJ") || strings.Contains(s, "sk-ant-")
-}
-
-const hiddenToken = "(hidden: it looks like a token)"
+const hiddenToken = tokentext.Hidden
 
 // shown returns s for a message, hidden if it may be a token.
 func shown(s string) string {
-	if looksLikeToken(s) {
+	if tokentext.Looks(s) {
 		return hiddenToken
 	}
 	return quoted(s)
@@ -83,7 +64,7 @@ func quoted(s string) string {
 // looksMisplaced reports whether a path may be a token that was put in its place,
 // of whatever form: it is long, no file has it for a name, and few files would.
 func looksMisplaced(path string) bool {
-	if looksLikeToken(path) {
+	if tokentext.Looks(path) {
 		return true
 	}
 	if len(path) < 16 {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 	"unique"
+
+	"github.com/ingressauth/ingressauth/internal/jwt"
 )
 
 // Scheme says how a token travels in an HTTP request.
@@ -59,7 +61,7 @@ type tokenData struct {
 	organization string // "" but for a session key
 	scheme       Scheme
 	fingerprint  [4]byte
-	expiry       expiry
+	expiry       jwt.Date
 }
 
 // NewToken returns the token with this text. The organisation is the one that a
@@ -74,7 +76,7 @@ func NewToken(text, organization string) (Token, error) {
 	if err := checkText(text); err != nil {
 		return Token{}, err
 	}
-	d := tokenData{scheme: schemeOf(text), expiry: peekExpiry(text)}
+	d := tokenData{scheme: schemeOf(text), expiry: expiryOf(text)}
 	switch d.scheme {
 	case SchemeSessionKey:
 		if !isFieldValue(organization) {
@@ -104,6 +106,11 @@ func checkText(text string) error {
 		return errors.New("the token holds a control character (a line break, perhaps), which no header can carry")
 	}
 	return nil
+}
+
+func expiryOf(text string) jwt.Date {
+	c, _ := jwt.Peek(text)
+	return c.Expiry
 }
 
 func schemeOf(text string) Scheme {
@@ -158,7 +165,7 @@ func (t Token) Fingerprint() string {
 // Expiry is the time that the token itself names: "exp" in the payload of a JWT
 // (RFC 7519, section 4.1.4), also of one behind a prefix such as "sk-ant-cc-". It
 // is not verified. It reports false where the token names none.
-func (t Token) Expiry() (time.Time, bool) { return t.data().expiry.time() }
+func (t Token) Expiry() (time.Time, bool) { return t.data().expiry.Time() }
 
 // String is the scheme and the fingerprint, as in "bearer:1a2b3c4d", or "none".
 func (t Token) String() string {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ingressauth/ingressauth/internal/readfile"
+	"github.com/ingressauth/ingressauth/internal/tokentext"
 )
 
 const (
@@ -78,7 +79,7 @@ func (f tokenFile) next(now time.Time, compat bool) tokenFile {
 // believe takes what the file holds for its token, if it is one.
 func (f tokenFile) believe(b []byte) tokenFile {
 	if len(b) > maxToken {
-		return f.without(finding{note: errTooLong.Error(), level: slog.LevelError})
+		return f.without(finding{note: tokentext.ErrTooLong.Error(), level: slog.LevelError})
 	}
 	found := findingIn(b, finding{note: "it is empty", level: slog.LevelError})
 	if found.text == "" {

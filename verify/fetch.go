@@ -2,30 +2,24 @@ package verify
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/textproto"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/ingressauth/ingressauth/internal/loopback"
+	"github.com/ingressauth/ingressauth/internal/webclient"
 )
 
 // Bounds on a fetch of a key set. What is longer than maxKeySet is refused as one.
 const (
-	fetchTimeout   = 10 * time.Second
+	fetchTimeout   = webclient.Timeout
 	fetchRedirects = 3
-	fetchHeader    = 64 << 10    // bytes
-	fetchRetry     = time.Minute // the longest Retry-After that is heeded
-	fetchETag      = 256         // bytes; a longer one is forgotten
-	fetchError     = 200         // bytes of an error, which a server may have chosen
+	fetchETag      = 256 // bytes; a longer one is forgotten
 )
 
 // FetchKeySet returns the keys that are published at a URL, fetched once, as
@@ -54,23 +48,13 @@ type keyClient struct {
 // newKeyClient returns one with this transport, or if it is nil, with one of its own.
 func newKeyClient(address string, transport http.RoundTripper) (*keyClient, error) {
 	target, err := url.Parse(address)
-	if err != nil || !isTrustworthy(target) {
+	if err != nil || !webclient.IsTrustworthy(target) {
 		// The error of url.Parse shows all of it, and it may be a secret in the wrong place.
 		return nil, errors.New("a key set is fetched from https:// alone, or from this machine")
 	}
 	c := &keyClient{url: target}
 	if transport == nil {
-		c.own = &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			ForceAttemptHTTP2:      true,
-			IdleConnTimeout:        time.Minute,
-			MaxResponseHeaderBytes: fetchHeader,
-			// A connection is made on nobody's context, and has its own bounds.
-			DialContext:         (&net.Dialer{Timeout: fetchTimeout}).DialContext,
-			TLSHandshakeTimeout: fetchTimeout,
-			// One that no longer answers is found out, and replaced.
-			HTTP2: &http.HTTP2Config{SendPingTimeout: fetchTimeout / 2, PingTimeout: fetchTimeout / 4},
-		}
+		c.own = webclient.NewTransport()
 		transport = c.own
 	}
 	c.client = &http.Client{Transport: transport, CheckRedirect: checkRedirect}
@@ -82,21 +66,10 @@ func checkRedirect(r *http.Request, via []*http.Request) error {
 	switch {
 	case len(via) > fetchRedirects:
 		return fmt.Errorf("more than %d redirects", fetchRedirects)
-	case !isTrustworthy(r.URL), r.URL.Scheme != "https" && via[0].URL.Scheme == "https":
+	case !webclient.IsTrustworthy(r.URL), r.URL.Scheme != "https" && via[0].URL.Scheme == "https":
 		return errors.New("it redirects to what is not https://")
 	}
 	return nil
-}
-
-// isTrustworthy reports whether what comes from a URL is from the host that it names.
-func isTrustworthy(u *url.URL) bool {
-	switch u.Scheme {
-	case "https":
-		return u.Hostname() != ""
-	case "http":
-		return loopback.Is(u.Hostname())
-	}
-	return false
 }
 
 func (c *keyClient) close() {
@@ -127,7 +100,7 @@ func (c *keyClient) fetch(outer context.Context, last *fetched) *fetched {
 		if errors.Is(err, context.DeadlineExceeded) && outer.Err() == nil {
 			err = fmt.Errorf("no whole answer within %v", fetchTimeout)
 		}
-		f.err = fmt.Errorf("fetch key set: %w", withoutHost(err))
+		f.err = fmt.Errorf("fetch key set: %w", webclient.WithoutHost(err))
 		if c.own != nil {
 			c.own.CloseIdleConnections() // and those that are being made
 		}
@@ -163,7 +136,7 @@ func (c *keyClient) ask(ctx context.Context, f, last *fetched) error {
 			f.etag = etag
 		}
 	default:
-		f.retryAfter = retryAfter(response.Header.Get("Retry-After"))
+		f.retryAfter = webclient.RetryAfter(response.Header.Get("Retry-After"))
 		return fmt.Errorf("the server answered with status %d", response.StatusCode)
 	}
 	var says bool
@@ -176,37 +149,17 @@ func (c *keyClient) ask(ctx context.Context, f, last *fetched) error {
 	return nil
 }
 
-// withoutHost returns why a request failed, without whom it was sent to.
-func withoutHost(err error) error {
-	if named, ok := errors.AsType[*url.Error](err); ok {
-		err = named.Err
-	}
-	if named, ok := errors.AsType[*net.OpError](err); ok {
-		err = fmt.Errorf("%s: %w", named.Op, named.Err)
-	}
-	if named, ok := errors.AsType[*net.DNSError](err); ok {
-		err = errors.New(named.Err)
-	}
-	if errors.As(err, new(x509.HostnameError)) {
-		err = errors.New("the server's certificate is for other hosts")
-	}
-	if text := err.Error(); len(text) > fetchError {
-		err = errors.New(strings.ToValidUTF8(text[:fetchError], "") + "...")
-	}
-	return err
-}
-
 // freshness returns for how long an answer with this header is fresh (RFC 9111, section
 // 4.2), to somebody who is no shared cache, if it says so. What makes no sense is not fresh.
 func freshness(h http.Header) (d time.Duration, says bool) {
-	age, _ := seconds(h.Get("Age"))
+	age, _ := webclient.Seconds(h.Get("Age"))
 	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {
 		name, value, _ := strings.Cut(textproto.TrimString(directive), "=")
 		switch strings.ToLower(name) {
 		case "no-store", "no-cache":
 			return 0, true
 		case "max-age":
-			n, ok := seconds(strings.Trim(value, `"`))
+			n, ok := webclient.Seconds(strings.Trim(value, `"`))
 			if !ok {
 				return 0, true
 			}
@@ -230,24 +183,4 @@ func freshness(h http.Header) (d time.Duration, says bool) {
 		return max(0, until.Sub(now)) - age, true
 	}
 	return 0, false
-}
-
-// retryAfter reads a Retry-After (RFC 9110, section 10.2.3), of which a minute at most is
-// heeded.
-func retryAfter(field string) time.Duration {
-	d, ok := seconds(field)
-	if at, err := http.ParseTime(field); !ok && err == nil {
-		d = time.Until(at)
-	}
-	return min(max(0, d), fetchRetry)
-}
-
-// seconds reads a delta-seconds (RFC 9111, section 1.2.2), of which a year is the most.
-func seconds(s string) (time.Duration, bool) {
-	n, err := strconv.ParseUint(s, 10, 63)
-	if err != nil && !errors.Is(err, strconv.ErrRange) {
-		return 0, false
-	}
-	const year = 365 * 24 * 60 * 60
-	return time.Duration(min(n, year)) * time.Second, true
 }

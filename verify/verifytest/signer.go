@@ -7,8 +7,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
-	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -16,6 +14,7 @@ import (
 	"math/big"
 	"time"
 
+	"github.com/ingressauth/ingressauth/internal/jws"
 	"github.com/ingressauth/ingressauth/verify"
 )
 
@@ -84,29 +83,20 @@ func NewSigner(algorithm verify.Algorithm, keyID string) *Signer {
 
 // Signature returns the signature over signed, as a JWS has it.
 func (s *Signer) Signature(signed string) []byte {
-	digest := sha256.Sum256([]byte(signed))
-	input, opts := digest[:], crypto.SignerOpts(crypto.SHA256)
-	if s.Algorithm == verify.EdDSA {
-		input, opts = []byte(signed), crypto.Hash(0)
-	}
-	sig, err := s.Key.Sign(rand.Reader, input, opts)
+	sig, err := jws.Signature(s.Key, signed)
 	if err != nil {
 		panic(err)
-	}
-	if s.Algorithm == verify.ES256 {
-		var rs struct{ R, S *big.Int }
-		if _, err := asn1.Unmarshal(sig, &rs); err != nil {
-			panic(err)
-		}
-		sig = append(rs.R.FillBytes(make([]byte, 32)), rs.S.FillBytes(make([]byte, 32))...)
 	}
 	return sig
 }
 
 // Sign returns a JWS of these texts, whatever they are: also one that is to be refused.
 func (s *Signer) Sign(header, payload string) string {
-	signed := base64url([]byte(header)) + "." + base64url([]byte(payload))
-	return signed + "." + base64url(s.Signature(signed))
+	token, err := jws.Sign(s.Key, header, payload)
+	if err != nil {
+		panic(err)
+	}
+	return token
 }
 
 // Header returns the header of s's tokens.

@@ -1,0 +1,102 @@
+// Package tokentext reads the text of a token, and keeps it out of messages.
+package tokentext
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/ingressauth/ingressauth/internal/jwt"
+)
+
+// Max bounds a token with the white space around it, in bytes.
+const Max = 64 << 10
+
+// ErrTooLong says that there is more than Max.
+var ErrTooLong = fmt.Errorf("it holds more than %d KiB", Max>>10)
+
+// Decode makes a token's text of the bytes of a descriptor, a file or a program's output.
+func Decode(b []byte) (string, error) {
+	if len(b) > Max {
+		return "", ErrTooLong
+	}
+	if !utf8.Valid(b) {
+		return "", errors.New("it holds bytes that are not UTF-8")
+	}
+	return TrimSpace(string(b)), nil
+}
+
+// TrimSpace trims what ECMAScript trims.
+func TrimSpace(s string) string { return strings.TrimFunc(s, IsSpace) }
+
+// IsSpace reports whether ECMAScript trims r. It is not [unicode.IsSpace], which
+// has U+0085 and lacks U+FEFF.
+func IsSpace(r rune) bool {
+	switch r {
+	case '\t', '\v', '\f', '\n', '\r', '\u2028', '\u2029', '\uFEFF':
+		return true
+	}
+	return unicode.Is(unicode.Zs, r)
+}
+
+// Hidden stands in messages where there may be a token.
+const Hidden = "(hidden: it looks like a token)"
+
+// Looks reports whether s, which was meant to be something else, may be a token put in the
+// wrong place, and so must not be shown.
+func Looks(s string) bool {
+	_, isJWT := jwt.Peek(s)
+	// All that begins like the header of a JWS or JWE, as well.
+	return isJWT || strings.HasPrefix(s, "eyJ") || strings.Contains(s, "sk-ant-")
+}
+
+// mask is what Mask puts in a token's place.
+const mask = "[masked]"
+
+// shortest is the length of the shortest word that is masked for its form, in bytes.
+const shortest = 16
+
+// word is a run of the characters that tokens and secrets are made of (RFC 6750, section 2.1,
+// and those of cookies that are not used around words).
+var word = regexp.MustCompile(`[A-Za-z0-9._~+/=%&*!#$^|-]+`)
+
+// Mask returns s without what may be a token in it, for messages that others have written:
+// without these tokens, and without any word that looks like one, or that is 16 characters
+// long or longer and has a digit, or letters of both cases in an order that no word has. What
+// a person has chosen to look like words cannot be told from words.
+func Mask(s string, tokens ...string) string {
+	for _, t := range tokens {
+		if t != "" {
+			s = strings.ReplaceAll(s, t, mask)
+		}
+	}
+	return word.ReplaceAllStringFunc(s, func(w string) string {
+		if Looks(w) || strings.Contains(w, "eyJ") {
+			return mask
+		}
+		for part := range strings.SplitSeq(w, "/") { // a path, perhaps, or base64
+			if len(part) >= shortest && !isPlain(part) {
+				return mask
+			}
+		}
+		return w
+	})
+}
+
+// isPlain reports whether a word has no digit, and capitals only at the beginning of its parts
+// or all over them.
+func isPlain(w string) bool {
+	if strings.ContainsAny(w, "0123456789") {
+		return false
+	}
+	for part := range strings.FieldsFuncSeq(w, func(r rune) bool { return strings.ContainsRune("._-", r) }) {
+		lower := strings.ToLower(part)
+		if part != lower && part != strings.ToUpper(part) && part[1:] != lower[1:] {
+			return false
+		}
+	}
+	return true
+}
