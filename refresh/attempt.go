@@ -1,0 +1,337 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/ingressauth/ingressauth"
+	"github.com/ingressauth/ingressauth/internal/jwt"
+)
+
+// flight is an attempt to get a token.
+type flight struct {
+	done    chan struct{} // closed at the end
+	asked   bool          // the source was asked, under the lock
+	refused ingressauth.Token
+}
+
+// tell has the source be told of a refused token, if it can be still, and reports whether it
+// is, or need not be. It needs the lock.
+func (f *flight) tell(refused ingressauth.Token) bool {
+	if refused.IsZero() {
+		return true
+	}
+	if !f.asked {
+		f.refused = refused
+	}
+	return !f.refused.IsZero() && sameText(f.refused, refused)
+}
+
+// begin begins an attempt. It needs the lock, and that none is under way.
+func (r *Refresher) begin(refused ingressauth.Token) *flight {
+	f := &flight{done: make(chan struct{}), refused: refused}
+	if s := r.state.Load(); s.refused {
+		f.refused = s.Token
+	}
+	r.flight.Store(f)
+	r.flights.Go(func() { r.fly(f) })
+	return f
+}
+
+// fly asks the source.
+func (r *Refresher) fly(f *flight) {
+	r.lock.Lock()
+	if wait := r.floor - time.Since(r.began); !r.began.IsZero() && wait > 0 {
+		r.lock.Unlock()
+		sleep(r.ctx, wait)
+		r.lock.Lock()
+	}
+	began := r.clock()
+	r.began, f.asked = began.monotonic, true
+	r.lock.Unlock()
+
+	got, err := r.ask(f.refused)
+
+	r.lock.Lock()
+	notes := r.settle(f, began, got, err)
+	r.flight.Store(nil)
+	r.arm()
+	r.lock.Unlock()
+	close(f.done)
+	for _, n := range notes { // a handler may need a token itself
+		r.log.LogAttrs(context.Background(), n.level, n.message, n.attrs...)
+	}
+}
+
+// note is what is to be logged.
+type note struct {
+	level   slog.Level
+	message string
+	attrs   []slog.Attr
+}
+
+func (r *Refresher) ask(refused ingressauth.Token) (issued, error) {
+	ctx, cancel := context.WithTimeoutCause(r.ctx, attemptTime, fmt.Errorf("no token within %v", attemptTime))
+	defer cancel()
+	if ctx.Err() != nil {
+		return issued{}, ctx.Err()
+	}
+	var got issued
+	var err error
+	switch source := r.source.(type) {
+	case issuer:
+		got, err = source.issue(ctx, refused)
+	case ingressauth.Renewer:
+		if refused.IsZero() {
+			got.token, err = source.Token(ctx)
+		} else {
+			got.token, err = source.Renew(ctx, refused)
+		}
+	default:
+		got.token, err = source.Token(ctx)
+	}
+	if err == nil && got.token.IsZero() {
+		err = ingressauth.ErrNoToken
+	}
+	return got, err
+}
+
+// Why a token that a source has returned is not taken.
+var (
+	errExpired = errors.New("the source returned a token that has expired, or the clock of this machine is wrong")
+	errOlder   = errors.New("the source returned an older token than the last one")
+	errOther   = errors.New("the source returned a token of another session (issuer, subject or organisation differ)")
+)
+
+// settle makes what the source had known. It needs the lock.
+func (r *Refresher) settle(f *flight, began clock, got issued, err error) []note {
+	old, now := r.state.Load(), r.clock()
+	if r.closed {
+		if err == nil { // it was issued, and nobody will have it
+			r.earlier = append(r.earlier, former{got.token, instant{}})
+		}
+		return nil
+	}
+	var ends instant
+	if err == nil {
+		ends, err = judge(old, f.refused, began, now, got)
+	}
+	if err != nil {
+		return r.fail(old, now, f.refused, err)
+	}
+	s := &state{State: State{Generation: old.Generation, Token: got.token, Received: now.wall, Expires: ends.wall}, ends: ends}
+	var notes []note
+	if sameText(old.Token, got.token) {
+		s.Received = old.Received
+	} else {
+		s.Generation++
+		if !old.Token.IsZero() {
+			r.earlier = append(r.earlier, former{old.Token, old.ends})
+			r.forget(now)
+		}
+		notes = append(notes, note{slog.LevelDebug, "session token renewed",
+			[]slog.Attr{slog.Any("token", s.Token), slog.Uint64("generation", s.Generation), slog.Time("expires", s.Expires)}})
+	}
+	if old.Err != nil {
+		notes = append(notes, note{slog.LevelInfo, "the source of session tokens works again", []slog.Attr{slog.Int("failures", old.Failures)}})
+	}
+	s.due = r.dueAfter(now, ends)
+	s.Next = s.due.wall
+	r.backoff.Reset()
+	r.lapsed = false
+	r.publish(s)
+	return notes
+}
+
+// judge says when a token ends, or why it is not to be taken in the place of old's.
+func judge(old *state, refused ingressauth.Token, began, now clock, got issued) (ends instant, err error) {
+	claims, _ := jwt.Peek(got.token.Reveal())
+	if got.life > 0 {
+		ends = began.in(got.life)
+	}
+	if expiry, ok := claims.Expiry.Time(); ok {
+		left := expiry.Sub(now.wall)
+		if issuedAt, ok := claims.IssuedAt.Time(); ok { // if this clock is slow, it is nearer
+			left = min(left, expiry.Sub(issuedAt))
+		}
+		if e := now.in(left); e.before(ends) {
+			ends = e
+		}
+	}
+	same := sameText(old.Token, got.token)
+	if same && got.life == 0 && old.ends.before(ends) { // what the source said of it holds
+		ends = old.ends
+	}
+	before, _ := jwt.Peek(old.Token.Reveal())
+	switch {
+	case !refused.IsZero() && sameText(refused, got.token):
+		return instant{}, errRefused
+	case isOtherSession(old.Token, got.token, before, claims):
+		return instant{}, errOther
+	case ends.reached(now):
+		return instant{}, errExpired
+	case !same && old.good(now) && refused.IsZero() && isOlder(before, claims):
+		return instant{}, errOlder
+	}
+	return ends, nil
+}
+
+// isOtherSession reports whether two tokens are of different sessions, as far as they say.
+func isOtherSession(a, b ingressauth.Token, ofA, ofB jwt.Claims) bool {
+	if ofA.Issuer != "" && ofA.Subject != "" && ofB.Issuer != "" && ofB.Subject != "" {
+		return !ofB.Succeeds(ofA)
+	}
+	return a.Organization() != "" && b.Organization() != "" && a.Organization() != b.Organization()
+}
+
+// isOlder reports whether claims are of a token that was issued before another, or, where they
+// do not say when they were, ends before it.
+func isOlder(than, claims jwt.Claims) bool {
+	a, ok := than.IssuedAt.Time()
+	b, ok2 := claims.IssuedAt.Time()
+	if !ok || !ok2 || a.Equal(b) {
+		a, ok = than.Expiry.Time()
+		b, ok2 = claims.Expiry.Time()
+	}
+	return ok && ok2 && b.Before(a)
+}
+
+// fail makes known that an attempt failed. It needs the lock.
+func (r *Refresher) fail(old *state, now clock, refused ingressauth.Token, err error) []note {
+	s := *old
+	s.Failures++
+	s.Err = err
+	s.refused = !refused.IsZero() && sameText(refused, old.Token)
+	// The nearer the end, the more often: but no more than once in the floor.
+	most := r.longest
+	if old.good(now) && old.ends.known() {
+		most = min(most, old.ends.until(now)/4)
+	}
+	wait := min(r.backoff.NextBackOff(), most)
+	if rests, ok := errors.AsType[resting](err); ok {
+		wait = max(wait, rests.rest())
+	}
+	s.due = now.in(max(wait, r.floor))
+	s.Next = s.due.wall
+	r.publish(&s)
+	if old.good(now) {
+		return []note{{slog.LevelWarn, "the session token was not renewed, and serves on", s.attrs()}}
+	}
+	return []note{r.lapse(&s)}
+}
+
+// lapse notes that there is no good token any more. It needs the lock.
+func (r *Refresher) lapse(s *state) note {
+	r.lapsed = true
+	message := "there is no session token: it could not be got"
+	if !s.Token.IsZero() {
+		message = "there is no session token any more: it has expired, and could not be renewed"
+	}
+	return note{slog.LevelError, message, s.attrs()}
+}
+
+func (s *state) attrs() []slog.Attr {
+	attrs := []slog.Attr{slog.Any("error", s.Err), slog.Int("failures", s.Failures), slog.Time("next", s.Next)}
+	if s.ends.known() {
+		attrs = append(attrs, slog.Time("expires", s.Expires))
+	}
+	return attrs
+}
+
+// forget drops the tokens before the last that have ended, or are too many.
+func (r *Refresher) forget(now clock) {
+	var good []former
+	for _, f := range r.earlier {
+		if !f.ends.reached(now) {
+			good = append(good, f)
+		}
+	}
+	r.earlier = good[max(0, len(good)-maxEarlier):]
+}
+
+// dueAfter returns when the next token is due: when three to four fifths of what is left of
+// the life of this one have passed, or the interval.
+func (r *Refresher) dueAfter(now clock, ends instant) (due instant) {
+	if ends.known() {
+		left := ends.until(now)
+		due = now.in(max(left*3/5+spread(left/5), r.floor))
+	}
+	if r.interval > 0 {
+		if i := now.in(r.interval*4/5 + spread(r.interval/5)); i.before(due) {
+			due = i
+		}
+	}
+	return due
+}
+
+// spread returns a random part of d, so that not all who began together ask together.
+func spread(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return rand.N(d)
+}
+
+// publish makes s what is known. It needs the lock.
+func (r *Refresher) publish(s *state) {
+	s.next = make(chan struct{})
+	close(r.state.Swap(s).next)
+}
+
+// tick does what is due.
+func (r *Refresher) tick() {
+	r.lock.Lock()
+	s, now := r.state.Load(), r.clock()
+	if r.closed {
+		r.lock.Unlock()
+		return
+	}
+	if r.flight.Load() == nil && s.due.reached(now) {
+		r.begin(ingressauth.Token{})
+	}
+	var notes []note
+	if !r.lapsed && s.Err != nil && s.ends.reached(now) {
+		notes = append(notes, r.lapse(s))
+	}
+	r.arm()
+	r.flights.Add(1) // Close waits until all is logged
+	r.lock.Unlock()
+	defer r.flights.Done()
+	for _, n := range notes {
+		r.log.LogAttrs(context.Background(), n.level, n.message, n.attrs...)
+	}
+}
+
+// arm sets the timer. It needs the lock.
+func (r *Refresher) arm() {
+	s, now := r.state.Load(), r.clock()
+	var at instant
+	if r.flight.Load() == nil {
+		at = s.due
+	}
+	if !r.lapsed && s.Err != nil && s.ends.before(at) {
+		at = s.ends
+	}
+	if watch := now.in(watchTime); r.watched.Load() && (s.due.known() || s.ends.known()) && watch.before(at) {
+		at = watch
+	}
+	if r.closed || !at.known() {
+		r.timer.Stop()
+		return
+	}
+	r.timer.Reset(max(0, at.until(now)))
+}
+
+// sleep waits, unless the context ends.
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,116 @@
+package refresh
+
+import (
+	"cmp"
+	"crypto"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/ingressauth/ingressauth/internal/jws"
+)
+
+// ClientAuth is how a client of an [Endpoint] proves who it is: [ClientSecretBasic],
+// [PrivateKeyJWT] or [TLSClientAuth]. Nothing secret is in what package fmt prints of one.
+type ClientAuth interface {
+	// authenticate adds to the header, or the form, of a request. The URL is that of the
+	// token endpoint.
+	authenticate(url string, header http.Header, form url.Values) error
+	// tlsConfig is nil where it says nothing.
+	tlsConfig() *tls.Config
+}
+
+// clientAuth is made of functions, of which fmt prints addresses.
+type clientAuth struct {
+	add func(url string, header http.Header, form url.Values) error
+	tls func() *tls.Config
+}
+
+func (a clientAuth) authenticate(url string, header http.Header, form url.Values) error {
+	return a.add(url, header, form)
+}
+
+func (a clientAuth) tlsConfig() *tls.Config {
+	if a.tls == nil {
+		return nil
+	}
+	return a.tls()
+}
+
+// ClientSecretBasic returns the method client_secret_basic (RFC 6749, section 2.3.1). The secret
+// is asked for each time, so that it may be replaced, and may be asked for concurrently.
+func ClientSecretBasic(clientID string, secret func() (string, error)) ClientAuth {
+	return clientAuth{add: func(_ string, header http.Header, _ url.Values) error {
+		s, err := secret()
+		if err == nil && s == "" {
+			err = errors.New("it is empty")
+		}
+		if err != nil {
+			return fmt.Errorf("client secret: %w", err)
+		}
+		request := http.Request{Header: header}
+		request.SetBasicAuth(url.QueryEscape(clientID), url.QueryEscape(s))
+		return nil
+	}}
+}
+
+// assertionTime is how long an assertion is good for.
+const assertionTime = time.Minute
+
+// PrivateKeyJWT returns the method private_key_jwt (RFC 7523, section 2.2): each request has an
+// assertion that is signed with the key, under ES256 (P-256), EdDSA (Ed25519) or RS256 (RSA of
+// 2048 bits or more), and good for a minute. Its "kid" is keyID, if that is not empty, and its
+// "aud" is the audience: the server's issuer identifier, or if it is empty, the URL of the token
+// endpoint.
+func PrivateKeyJWT(clientID, keyID, audience string, key crypto.Signer) ClientAuth {
+	return clientAuth{add: func(endpoint string, _ http.Header, form url.Values) error {
+		alg, err := jws.Algorithm(key.Public())
+		if err != nil {
+			return fmt.Errorf("client assertion: %w", err)
+		}
+		header := map[string]string{"alg": alg, "typ": "JWT"}
+		if keyID != "" {
+			header["kid"] = keyID
+		}
+		now := time.Now()
+		claims := map[string]any{
+			"iss": clientID, "sub": clientID, "aud": cmp.Or(audience, endpoint), "jti": rand.Text(),
+			"iat": now.Unix(), "exp": now.Add(assertionTime).Unix(),
+		}
+		h, err := json.Marshal(header)
+		if err != nil {
+			return fmt.Errorf("client assertion: %w", err)
+		}
+		c, err := json.Marshal(claims)
+		if err != nil {
+			return fmt.Errorf("client assertion: %w", err)
+		}
+		assertion, err := jws.Sign(key, string(h), string(c))
+		if err != nil {
+			return fmt.Errorf("client assertion: %w", err)
+		}
+		form.Set("client_id", clientID)
+		form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+		form.Set("client_assertion", assertion)
+		return nil
+	}}
+}
+
+// TLSClientAuth returns the methods tls_client_auth and self_signed_tls_client_auth (RFC 8705).
+// The certificate is asked for at each handshake, as [tls.Config.GetClientCertificate] is. It is
+// nil where [Endpoint.Transport] presents it.
+func TLSClientAuth(clientID string, certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)) ClientAuth {
+	a := clientAuth{add: func(_ string, _ http.Header, form url.Values) error {
+		form.Set("client_id", clientID)
+		return nil
+	}}
+	if certificate != nil {
+		a.tls = func() *tls.Config { return &tls.Config{GetClientCertificate: certificate} }
+	}
+	return a
+}
