@@ -4,7 +4,6 @@ package tokentext
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -59,9 +58,11 @@ const mask = "[masked]"
 // shortest is the length of the shortest word that is masked for its form, in bytes.
 const shortest = 16
 
-// word is a run of the characters that tokens and secrets are made of (RFC 6750, section 2.1,
-// and those of cookies that are not used around words).
-var word = regexp.MustCompile(`[A-Za-z0-9._~+/=%&*!#$^|-]+`)
+// inWord reports whether tokens and secrets are made of r (RFC 6750, section 2.1), or cookies
+// are and punctuation around words is not.
+func inWord(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._~+/=%&*!#$^|-", r)
+}
 
 // Mask returns s without what may be a token in it, for messages that others have written:
 // without these tokens, and without any word that looks like one, or that is 16 characters
@@ -73,17 +74,36 @@ func Mask(s string, tokens ...string) string {
 			s = strings.ReplaceAll(s, t, mask)
 		}
 	}
-	return word.ReplaceAllStringFunc(s, func(w string) string {
-		if Looks(w) || strings.Contains(w, "eyJ") {
+	var b strings.Builder
+	for s != "" {
+		end := indexOr(s, func(r rune) bool { return !inWord(r) })
+		b.WriteString(masked(s[:end]))
+		s = s[end:]
+		begin := indexOr(s, inWord)
+		b.WriteString(s[:begin])
+		s = s[begin:]
+	}
+	return b.String()
+}
+
+// indexOr returns where the first of these runes is in s, or its length.
+func indexOr(s string, is func(rune) bool) int {
+	if i := strings.IndexFunc(s, is); i >= 0 {
+		return i
+	}
+	return len(s)
+}
+
+func masked(word string) string {
+	if Looks(word) || strings.Contains(word, "eyJ") {
+		return mask
+	}
+	for part := range strings.SplitSeq(word, "/") { // a path, perhaps, or base64
+		if len(part) >= shortest && !isPlain(part) {
 			return mask
 		}
-		for part := range strings.SplitSeq(w, "/") { // a path, perhaps, or base64
-			if len(part) >= shortest && !isPlain(part) {
-				return mask
-			}
-		}
-		return w
-	})
+	}
+	return word
 }
 
 // isPlain reports whether a word has no digit, and capitals only at the beginning of its parts
