@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"time"
 
+	"github.com/ingressauth/ingressauth"
 	"github.com/ingressauth/ingressauth/launch"
+	"github.com/ingressauth/ingressauth/refresh"
 )
 
 // follower looks for other tokens while a command runs, and has it get them.
@@ -16,6 +19,9 @@ type follower struct {
 	child   *launch.Cmd
 	rotated chan<- struct{} // told if the command is to be replaced
 	ended   chan struct{}   // closed at the end
+	changed <-chan struct{} // closed when the state of what renews the token is another one
+
+	state, said refresh.State // of what renews the token, and what processes below know of it
 
 	// Of the newest token.
 	unwritten bool // the file does not have it yet
@@ -37,7 +43,12 @@ func (f *follower) run(ctx context.Context) {
 	defer f.untell()
 	var tick <-chan time.Time
 	if f.options.rotates() {
-		ticker := time.NewTicker(pollTime)
+		every := pollTime
+		if f.renewed != nil { // of which we learn
+			every = rewriteTime
+			f.look(ctx)
+		}
+		ticker := time.NewTicker(every)
 		defer ticker.Stop()
 		tick = ticker.C
 	}
@@ -45,6 +56,8 @@ func (f *follower) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-f.changed:
+			f.look(ctx)
 		case <-tick:
 			f.look(ctx)
 			f.write(ctx)
@@ -63,7 +76,7 @@ func (f *follower) run(ctx context.Context) {
 
 // look has the command get another token, if there is one.
 func (f *follower) look(ctx context.Context) {
-	t, err := f.resolver.Token(ctx)
+	t, err := f.newest(ctx)
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
@@ -79,6 +92,29 @@ func (f *follower) look(ctx context.Context) {
 		f.generation++
 		f.events.generation(f.generation, t)
 		f.rotate(ctx)
+	}
+	f.say()
+}
+
+// newest returns the newest token. One that is renewed here may have ended.
+func (f *follower) newest(ctx context.Context) (ingressauth.Token, error) {
+	if f.renewed == nil {
+		return f.resolver.Token(ctx)
+	}
+	f.state, f.changed = f.renewed.State()
+	return f.state.Token, nil
+}
+
+// say has processes below know how the renewing goes, if they do not.
+func (f *follower) say() {
+	if f.renewed == nil || f.state.Generation == f.said.Generation && f.state.Next.Equal(f.said.Next) {
+		return // an error is not compared: it may be of a type that cannot be
+	}
+	if err := f.status.write(f.generation, f.state); err == nil {
+		f.said = f.state
+	} else if text := err.Error(); text != f.problem {
+		f.problem = text
+		f.events.failure(fmt.Errorf("status for processes below: %w", err))
 	}
 }
 
@@ -96,7 +132,7 @@ func (f *follower) rotate(ctx context.Context) {
 	f.unwritten, f.failed = slices.Contains(f.options.deliver, launch.File), false
 	f.untold = f.tells()
 	f.signals = f.options.onRotate.signal != nil
-	f.byLine = f.tells() && f.options.from.value == fromControl &&
+	f.byLine = f.tells() && f.options.from.kind == fromControl &&
 		os.Getenv(f.resolver.Profile.WithDefaults().TokenVariable) == f.token.Reveal()
 	f.write(ctx)
 	if f.tells() && !f.byLine {

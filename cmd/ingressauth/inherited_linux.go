@@ -7,23 +7,46 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// closeInherited closes what was inherited but the standard streams and one more, and is
-// the command's alone by now: only then do others learn that the command has closed it.
-func closeInherited(but int) {
+// inherited returns the descriptors that were inherited, but the standard streams: what is
+// closed on exec was not, but is our own.
+func inherited() (numbers []int) {
 	dir, err := os.Open("/proc/self/fd")
 	if err != nil {
-		return
+		return nil
 	}
 	names, _ := dir.Readdirnames(-1)
 	dir.Close()
 	for _, name := range names {
 		n, err := strconv.Atoi(name)
-		if err != nil || n <= 2 || n == but {
+		if err != nil || n <= 2 {
 			continue
 		}
-		// What is closed on exec was not inherited, but is our own.
 		if flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
+}
+
+// closeInherited closes what was inherited but the standard streams and one more, and is
+// the command's alone by now: only then do others learn that the command has closed it.
+func closeInherited(but int) {
+	for _, n := range inherited() {
+		if n != but {
 			unix.Close(n)
+		}
+	}
+}
+
+// keepInherited has children inherit nothing of what was inherited, until restore is called.
+func keepInherited() (restore func()) {
+	numbers := inherited()
+	for _, n := range numbers {
+		unix.CloseOnExec(n)
+	}
+	return func() {
+		for _, n := range numbers {
+			unix.FcntlInt(uintptr(n), unix.F_SETFD, 0)
 		}
 	}
 }

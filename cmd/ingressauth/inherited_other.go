@@ -5,5 +5,8 @@ package main
 // closeInherited leaves what it has: nothing tells here what was inherited.
 func closeInherited(int) {}
 
+// keepInherited does as little.
+func keepInherited() (restore func()) { return func() {} }
+
 // isGuarded reports whether this process may supervise.
 func isGuarded() bool { return true }

@@ -52,6 +52,7 @@ type jobs struct {
 	stopped   bool      // the guard was asked to stop
 	continued time.Time // when it was last continued
 
+	reap    func()      // waits for children that nobody else waits for
 	settled *time.Timer // when it is looked whether both are in the same state
 }
 
@@ -63,8 +64,8 @@ const (
 	settleTime = 100 * time.Millisecond
 )
 
-func newJobs() *jobs {
-	j := &jobs{guard: os.Getppid(), group: unix.Getpgrp(), settled: time.NewTimer(0)}
+func newJobs(reap func()) *jobs {
+	j := &jobs{reap: reap, guard: os.Getppid(), group: unix.Getpgrp(), settled: time.NewTimer(0)}
 	j.settled.Stop()
 	session, err := unix.Getsid(0)
 	if j.leads = err == nil && session == j.guard; j.leads {
@@ -146,7 +147,7 @@ func (j *jobs) changed(s os.Signal, pid int) bool {
 	if s != unix.SIGCHLD {
 		return false
 	}
-	proctree.Reap(pid)
+	j.reap()
 	why, continued := proctree.StopState(pid)
 	switch {
 	case j.orphaned():

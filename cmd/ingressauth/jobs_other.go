@@ -15,7 +15,7 @@ import (
 
 type jobs struct{}
 
-func newJobs() *jobs { return &jobs{} }
+func newJobs(func()) *jobs { return &jobs{} }
 
 func (*jobs) orphaned() bool { return false }
 

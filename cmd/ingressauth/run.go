@@ -27,7 +27,10 @@ const (
 // runOptions are the flags of run.
 type runOptions struct {
 	finder   finder
-	from     *oneOf
+	from     fromFlag
+	refresh  ageFlag
+	source   string
+	settings *sourceFile // of the file of source; nil before it is read
 	deliver  deliveries
 	scrub    []string
 	onRotate rotateAction
@@ -51,7 +54,7 @@ const supervise = "supervise"
 type supervising struct{}
 
 func newRun() *cobra.Command {
-	o := &runOptions{onRotate: rotateAction{text: "none"}}
+	o := &runOptions{from: fromFlag{kind: fromAnywhere}, onRotate: rotateAction{text: "none"}}
 	cmd := &cobra.Command{
 		Use:                   "run [flags] -- COMMAND [ARGUMENT...]",
 		DisableFlagsInUseLine: true,
@@ -104,14 +107,16 @@ ingressauth failed, 126 the command cannot be executed, 127 it was not found.`,
 	o.finder.register(cmd)
 	flags := cmd.Flags()
 	flags.SetInterspersed(false) // what follows the command is its own
-	o.from = &oneOf{fromAnywhere, []string{fromAnywhere, fromEnv, fromFD, fromFile, fromControl}}
-	flags.Var(o.from, "from", "the `source` of the token: "+o.from.Type())
+	flags.Var(&o.from, "from", "the `source` of the token: "+o.from.Type())
+	flags.Var(&o.refresh, "refresh", "renew a token from a command or an endpoint at this `age`, if not sooner: 90s, 15m, 1h30m")
+	flags.StringVar(&o.source, "source", "", "read from this JSON `file` what there is to say of a command or an endpoint")
 	flags.Var(&o.deliver, "deliver", "a `list` of ways to the command: "+o.deliver.Type()+" (default file; env with --exec)")
 	flags.StringArrayVar(&o.scrub, "scrub", nil, "a variable that the command does not inherit, or a `pattern` such as AWS_*")
 	flags.Var(&o.onRotate, "on-rotate", "an `action` after each rotation: "+o.onRotate.Type())
 	flags.StringVar(&o.events, "events", "", "append a line of JSON for each event to this `file`, or to descriptor N: fd:N")
 	flags.BoolVar(&o.exec, "exec", false, "replace this process by the command")
-	cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions(o.from.words, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions(append(slices.Clone(fromWords), fromCommand+":", fromEndpoint+":"), cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace))
+	cmd.MarkFlagFilename("source", "json")
 	cmd.RegisterFlagCompletionFunc("deliver", cobra.FixedCompletions([]string{"env", "fd", "file", "env,file"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RegisterFlagCompletionFunc("on-rotate", cobra.FixedCompletions([]string{"none", "signal=HUP", "restart"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -127,8 +132,17 @@ func (o *runOptions) check(cmd *cobra.Command) error {
 	if cmd.Flags().Changed("events") && o.events == "" {
 		return usageError("--events needs the name of a file, and has an empty one (is a variable not set?)")
 	}
-	if o.from.value == fromControl && isTerminal(os.Stdin) {
+	if o.from.kind == fromControl && isTerminal(os.Stdin) {
 		return usageError("--from control reads lines that a program writes, and standard input is a terminal")
+	}
+	if cmd.Flags().Changed("source") && o.source == "" {
+		return usageError("--source needs the name of a file, and has an empty one (is a variable not set?)")
+	}
+	if o.source == "" && o.refresh != 0 && !o.from.renews() {
+		return usageError("--refresh is for a token that run gets itself: --from " + fromCommand + ":COMMAND or --from " + fromEndpoint + ":URL")
+	}
+	if o.source != "" && o.from.kind != fromAnywhere && !o.from.renews() {
+		return usageError("--source is about a command or an endpoint, and --from names another source")
 	}
 	if len(o.deliver) == 0 {
 		o.deliver = deliveries{launch.File}
@@ -143,7 +157,7 @@ func (o *runOptions) check(cmd *cobra.Command) error {
 		parent bool
 		flag   string
 	}{
-		{o.from.value == fromControl, "--from control"},
+		{o.from.kind == fromControl, "--from control"},
 		{slices.Contains(o.deliver, launch.File), "--deliver file"},
 		{o.onRotate.text != "none", "--on-rotate"},
 		{o.events != "", "--events"},
@@ -273,7 +287,7 @@ func (o *runOptions) resolver(cmd *cobra.Command) (*ingressauth.Resolver, error)
 		return nil, err
 	}
 	p := r.Profile.WithDefaults()
-	switch o.from.value {
+	switch o.from.kind {
 	case fromEnv:
 		os.Unsetenv(p.DescriptorVariable)
 		os.Setenv(p.FileVariable, "") // set to nothing, no file is read
@@ -289,7 +303,7 @@ func (o *runOptions) resolver(cmd *cobra.Command) (*ingressauth.Resolver, error)
 
 // rotates reports whether the token can be another one later.
 func (o *runOptions) rotates() bool {
-	return o.from.value != fromEnv && o.from.value != fromFD
+	return o.from.kind != fromEnv && o.from.kind != fromFD
 }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 
+	"github.com/ingressauth/ingressauth"
 	"github.com/ingressauth/ingressauth/launch"
 	"github.com/spf13/cobra"
 )
@@ -10,11 +11,20 @@ import (
 // replace replaces this process by the command.
 func (o *runOptions) replace(cmd *cobra.Command, args []string) error {
 	environ := os.Environ()
+	if err := o.loadSource(); err != nil {
+		return &runError{exitRun, err}
+	}
 	r, err := o.resolver(cmd)
 	if err != nil {
 		return &runError{exitRun, err}
 	}
-	t, err := r.Token(cmd.Context())
+	var source ingressauth.Source = r
+	if o.from.renews() {
+		if source, err = o.newSource(r, nil); err != nil {
+			return &runError{exitRun, err}
+		}
+	}
+	t, err := source.Token(cmd.Context())
 	if err != nil {
 		return &runError{exitRun, err}
 	}

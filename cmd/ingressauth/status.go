@@ -13,12 +13,17 @@ import (
 func newStatus() *cobra.Command {
 	var format *oneOf
 	cmd := command("status", "Say where a token is found, and why there", `Say what each source has, which one wins, why, and what may surprise. It shows
-no token, and has no effect: a pipe that nobody has read stays unread.
+no token, and has no effect: a pipe that nobody has read stays unread. Below a run that
+gets the token from a command or an endpoint, it says how that goes.
 
 It exits with 0 whether or not there is a token.`,
 		func(cmd *cobra.Command, r *ingressauth.Resolver) error {
 			out := cmd.OutOrStdout()
-			report := r.Explain(cmd.Context())
+			report := report{Report: r.Explain(cmd.Context())}
+			var err error
+			if report.Run, err = readRunStatus(); err != nil {
+				report.Warnings = append(report.Warnings, fmt.Sprintf("variable %s: the status of the run above cannot be read: %v", runStatusVariable, err))
+			}
 			if format.value == "text" {
 				fmt.Fprint(out, statusText(report, time.Now(), paletteFor(out)))
 				return nil
@@ -34,7 +39,13 @@ It exits with 0 whether or not there is a token.`,
 	return cmd
 }
 
-func statusText(r ingressauth.Report, now time.Time, p palette) string {
+// report is what status says.
+type report struct {
+	ingressauth.Report
+	Run *runStatus `json:"run,omitempty"` // of the run above that renews the token, if there is one
+}
+
+func statusText(r report, now time.Time, p palette) string {
 	var b strings.Builder
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, s := range r.Sources {
@@ -52,6 +63,9 @@ func statusText(r ingressauth.Report, now time.Time, p palette) string {
 		fmt.Fprintf(&b, "\n%s %s\n", p.paint(yellow, "no token:"), r.Why)
 	default:
 		fmt.Fprintf(&b, "\n%s %s: %s\n", p.paint(green, "winner:"), r.Winner, r.Why)
+	}
+	if r.Run != nil {
+		b.WriteString(r.Run.lines(now, p))
 	}
 	for _, w := range r.Warnings {
 		fmt.Fprintf(&b, "%s %s\n", p.paint(yellow, "warning:"), w)

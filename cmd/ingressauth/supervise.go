@@ -17,6 +17,7 @@ import (
 	"github.com/ingressauth/ingressauth/internal/proctree"
 	"github.com/ingressauth/ingressauth/internal/tokendir"
 	"github.com/ingressauth/ingressauth/launch"
+	"github.com/ingressauth/ingressauth/refresh"
 	"github.com/spf13/cobra"
 )
 
@@ -25,6 +26,8 @@ const (
 	graceTime = 5 * time.Second
 	// pollTime is how often it is looked for another token.
 	pollTime = 20 * time.Millisecond
+	// rewriteTime is how often a file is written again that could not be.
+	rewriteTime = time.Second
 )
 
 // supervisor starts the command, keeps its token fresh, and ends what it has started.
@@ -33,9 +36,13 @@ type supervisor struct {
 	command  []string
 	environ  []string // that the command would have without us
 	resolver *ingressauth.Resolver
+	renewed  *refresh.Refresher // nil where the token is what the resolver finds
+	closed   chan error         // has what Close of that returns, when that was called
+	status   *statusFile        // nil where renewed is
 	events   *eventLog
 	group    *proctree.Group // nil where none was delegated
 	jobs     *jobs
+	helpers  helpers
 	signals  chan os.Signal
 	feed     *feed        // nil if the command reads our standard input itself
 	passing  chan passing // what the feed says; nil if it says nothing
@@ -55,7 +62,8 @@ func (o *runOptions) supervise(cmd *cobra.Command, command []string) error {
 	if !isGuarded() {
 		return usageError("start ingressauth run, which starts this")
 	}
-	s := &supervisor{options: o, command: command, environ: os.Environ(), jobs: newJobs(), signals: make(chan os.Signal, 64)}
+	s := &supervisor{options: o, command: command, environ: os.Environ(), signals: make(chan os.Signal, 64)}
+	s.jobs = newJobs(s.helpers.reap)
 	listen(s.signals)
 	file, err := o.openEvents()
 	if err != nil {
@@ -65,13 +73,25 @@ func (o *runOptions) supervise(cmd *cobra.Command, command []string) error {
 		s.events = newEventLog(file)
 		defer s.events.close()
 	}
+	if err := o.loadSource(); err != nil {
+		return &runError{exitRun, err}
+	}
 	if s.resolver, err = o.resolver(cmd); err != nil {
 		return &runError{exitRun, err}
 	}
 	s.resolver.Log = s.events.logger()
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
-	if s.token, err = s.resolver.Token(ctx); err != nil {
+	if o.from.renews() {
+		defer s.endRenewal()
+		err = s.renew(ctx)
+	} else {
+		s.token, err = s.resolver.Token(ctx)
+	}
+	if _, ended := errors.AsType[exitStatus](err); ended {
+		return err
+	}
+	if err != nil {
 		s.events.failure(err)
 		return &runError{exitRun, err}
 	}
@@ -102,7 +122,7 @@ func (o *runOptions) supervise(cmd *cobra.Command, command []string) error {
 // openFeed has our standard input pass through this process, if rotations are to reach
 // the command there, or are read from there.
 func (s *supervisor) openFeed() {
-	if s.options.from.value == fromControl {
+	if s.options.from.kind == fromControl {
 		s.passing = make(chan passing)
 		s.feed = newFeed(&control.Reader{In: os.Stdin, Resolver: s.resolver, Observe: true}, func(passed bool, err error) {
 			p := passing{passed, err, make(chan struct{})}
@@ -133,7 +153,13 @@ func (s *supervisor) tells() bool {
 
 // once runs the command once, and reports whether it is to be run again.
 func (s *supervisor) once(ctx context.Context) (code int, again bool, err error) {
-	child, err := s.start()
+	var child *launch.Cmd
+	err = s.helpers.start(func() (pid int, err error) {
+		if child, err = s.start(); err != nil {
+			return 0, err
+		}
+		return child.Command.Process.Pid, nil
+	})
 	if err != nil {
 		return 0, false, err
 	}
@@ -164,8 +190,15 @@ func (s *supervisor) once(ctx context.Context) (code int, again bool, err error)
 		s.events.failure(err)
 	}
 
+	if !again {
+		s.closeRenewal()
+	}
+	s.helpers.halt()
 	s.end()
-	return code, again && !s.stopping, nil
+	if again = again && !s.stopping; again {
+		s.helpers.resume()
+	}
+	return code, again, nil
 }
 
 // letGo closes what is the command's alone by now, since no other command is to be started.

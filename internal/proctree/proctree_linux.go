@@ -37,9 +37,9 @@ func Adopt() error {
 	return os.NewSyscallError("prctl", unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 }
 
-// Reap waits for the children that have ended, but for this one, for which somebody else
-// waits; 0 is none. It does not block.
-func Reap(but int) {
+// Reap waits for the children that have ended, but for these, for which somebody else waits.
+// It does not block.
+func Reap(but ...int) {
 	for {
 		var info unix.Siginfo
 		err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
@@ -47,7 +47,7 @@ func Reap(but int) {
 			continue
 		}
 		pid, _ := child(&info)
-		if err != nil || pid == 0 || pid == but {
+		if err != nil || pid == 0 || slices.Contains(but, pid) {
 			return // that one is in the way of others: whoever waits for it asks again
 		}
 		unix.Wait4(pid, nil, unix.WNOHANG, nil)
@@ -235,7 +235,7 @@ func waitFor(grace time.Duration, hurry <-chan struct{}) bool {
 // reapAll reaps, and reports whether no child is left. Then nothing is left at all: every
 // orphan would be a child.
 func reapAll() bool {
-	Reap(0)
+	Reap()
 	var info unix.Siginfo
 	return unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == unix.ECHILD
 }

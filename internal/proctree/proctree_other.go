@@ -10,6 +10,9 @@ import (
 // Adopt says that orphans cannot be adopted here.
 func Adopt() error { return errors.ErrUnsupported }
 
+// Reap does nothing: no child is adopted here.
+func Reap(...int) {}
+
 // Group is what there is none of here.
 type Group struct{}
 

@@ -22,8 +22,9 @@ import (
 var errLocked = errors.New("it is locked by another process")
 
 const (
-	dirPrefix = "session-"
-	tokenName = "token"
+	dirPrefix  = "session-"
+	tokenName  = "token"
+	statusName = "status"
 )
 
 // Dir is the directory of one child's token file. It is locked (flock) for as long as
@@ -159,6 +160,14 @@ func sweep(parent *os.Root) {
 
 // TokenPath returns the path of the token file.
 func (d *Dir) TokenPath() string { return filepath.Join(d.path, tokenName) }
+
+// StatusPath returns the path of a file beside it, which has no token.
+func (d *Dir) StatusPath() string { return filepath.Join(d.path, statusName) }
+
+// WriteStatus makes this the text of that file.
+func (d *Dir) WriteStatus(text string) error {
+	return readfile.WithoutPath(privatefile.Write(d.dir, statusName, text, false))
+}
 
 // Write makes this the token in the file. It is not flushed to a disk: no token outlives
 // the machine's next start.

@@ -1,0 +1,552 @@
+//go:build linux
+
+package main
+
+import (
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ingressauth/ingressauth/refresh/refreshtest"
+	"github.com/ingressauth/ingressauth/verify"
+	"github.com/ingressauth/ingressauth/verify/verifytest"
+)
+
+// fileWith returns the path of a file with this text.
+func fileWith(t testing.TB, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// countingHelper returns a script that prints a token, another one each time: testToken-1 and so on.
+func countingHelper(t testing.TB) (script string) {
+	t.Helper()
+	count := filepath.Join(t.TempDir(), "count")
+	return fileWith(t, "helper", fmt.Sprintf("n=$(($(cat %[1]s 2>/dev/null || echo 0) + 1)); echo $n >%[1]s; echo %[2]s-$n\n", count, testToken))
+}
+
+// sourceFor returns the path of a file for --source.
+func sourceFor(t testing.TB, members map[string]any) string {
+	t.Helper()
+	text, err := json.Marshal(members)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fileWith(t, "source.json", string(text))
+}
+
+// eventsOf returns events of these kinds.
+func eventsOf(t testing.TB, path string, kinds ...string) (events []map[string]any) {
+	t.Helper()
+	for _, e := range readEvents(t, path) {
+		if slices.Contains(kinds, e["event"].(string)) {
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
+// TestRunCommand has the token be from a command, delivered in every way.
+func TestRunCommand(t *testing.T) {
+	for _, deliver := range []string{"file", "env", "fd", "env,file"} {
+		t.Run(deliver, func(t *testing.T) {
+			t.Parallel()
+			w := newRunWorld(t)
+			w.set("CLAUDE_CODE_SESSION_ACCESS_TOKEN=")
+			out, errs, code := w.output(w.run("--from", "command:sh "+countingHelper(t), "--deliver", deliver, "--", "ingressauth", "token"))
+			if out != testToken+"-1\n" || errs != "" || code != 0 {
+				t.Errorf("%q %q %d", out, errs, code)
+			}
+			if left := w.left(); len(left) > 0 {
+				t.Errorf("left: %q", left)
+			}
+		})
+	}
+	t.Run("exec", func(t *testing.T) {
+		t.Parallel()
+		w := newRunWorld(t)
+		out, errs, code := w.output(w.run("--exec", "--from", "command:sh "+countingHelper(t), "--", "ingressauth", "token"))
+		if out != testToken+"-1\n" || errs != "" || code != 0 {
+			t.Errorf("%q %q %d", out, errs, code)
+		}
+	})
+	t.Run("rotates", func(t *testing.T) {
+		t.Parallel()
+		w := newRunWorld(t)
+		events := filepath.Join(t.TempDir(), "events")
+		out, errs, code := w.output(w.run("--from", "command:sh "+countingHelper(t), "--refresh", "20ms", "--events", events, "--", "sh", "-c",
+			`until [ "$(cat "$CLAUDE_SESSION_INGRESS_TOKEN_FILE")" = `+testToken+`-20 ]; do sleep 0.001; done; echo seen`))
+		if out != "seen\n" || errs != "" || code != 0 {
+			t.Errorf("%q %q %d", out, errs, code)
+		}
+		if failures := eventsOf(t, events, eventFailure); len(failures) > 0 {
+			t.Errorf("failures: %v", failures)
+		}
+	})
+}
+
+// TestRunCommandIsolated has the command that prints tokens get nothing of what the other
+// command gets: no variable, no descriptor, no input, no argument split in two.
+func TestRunCommandIsolated(t *testing.T) {
+	w := newRunWorld(t)
+	seen := filepath.Join(t.TempDir(), "seen")
+	script := fileWith(t, "helper", `
+		{ env | sed 's/=.*//' | sort | tr '\n' ' '; echo; ls /proc/self/fd | tr '\n' ' '; echo; cat; echo "$#:$1:$2:$AWS_PROFILE"; } >`+seen+` 2>&1
+		echo made-up-token-of-a-helper; echo secretly made-up-token-of-a-helper >&2`)
+	w.set("AWS_PROFILE=p", "AWS_SECRET=s")
+	source := sourceFor(t, map[string]any{"command": []string{"sh", script, "two words", ""}, "inherit": []string{"PATH", "AWS_PROFILE"}})
+	cmd := w.run("--source", source, "--", "sh", "-c", `cat <&3; ingressauth token; cat`)
+	r, pipe, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	fmt.Fprintln(pipe, "of the descriptor")
+	pipe.Close()
+	cmd.ExtraFiles = []*os.File{r}
+	cmd.Stdin = strings.NewReader("of the input\n")
+	out, errs, code := w.output(cmd)
+	if out != "of the descriptor\nmade-up-token-of-a-helper\nof the input\n" || errs != "" || code != 0 {
+		t.Errorf("%q %q %d", out, errs, code)
+	}
+	text, err := os.ReadFile(seen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(text), "\n")
+	for name := range strings.FieldsSeq(lines[0]) {
+		if !slices.Contains([]string{"PATH", "AWS_PROFILE", "PWD", "SHLVL", "_", "OLDPWD"}, name) {
+			t.Errorf("it has the variable %s", name)
+		}
+	}
+	if lines[1] != "0 1 2 3 " { // 3 is that of ls
+		t.Errorf("it has the descriptors %s", lines[1])
+	}
+	if lines[2] != "2:two words::p" {
+		t.Errorf("its input and arguments: %q", lines[2:])
+	}
+}
+
+// TestRunSourceFails has the source fail while the command runs: the old token stays, and that
+// is said in the events and by status below, and nowhere else.
+func TestRunSourceFails(t *testing.T) {
+	w := newRunWorld(t)
+	dir := t.TempDir()
+	events, broken := filepath.Join(dir, "events"), filepath.Join(dir, "broken")
+	script := countingHelper(t)
+	helper := fileWith(t, "outer", fmt.Sprintf("if [ -e %s ]; then echo no such account: sk-ant-cc-made-up-x >&2; exit 3; fi; exec sh %s\n", broken, script))
+	out, errs, code := w.output(w.run("--from", "command:sh "+helper, "--refresh", "50ms", "--events", events, "--", "sh", "-c", `
+		ingressauth status | grep '^run:'
+		touch `+broken+`
+		until ingressauth status | grep 'failed [1-9]'; do sleep 0.01; done
+		ingressauth status -o json >`+dir+`/json
+		cat "$INGRESSAUTH_RUN_STATUS" >`+dir+`/file
+		ingressauth token >`+dir+`/token || exit 1
+		rm `+broken+`
+		while ingressauth status | grep 'failed'; do sleep 0.01; done >/dev/null
+		exit 0`))
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if code != 0 || errs != "" || len(lines) != 2 ||
+		!strings.HasPrefix(lines[0], "run: token ") || !strings.Contains(lines[0], " of the command, bearer:") || !strings.Contains(lines[0], "; the next attempt ") ||
+		!strings.HasPrefix(lines[1], "run: renewing has failed ") || !strings.HasSuffix(lines[1], ": run token command: exit status 3") {
+		t.Errorf("%q %q %d", out, errs, code)
+	}
+	var report struct {
+		Winner string
+		Run    struct {
+			Source, Token, Error string
+			Failures, Generation int
+			Received, Next       time.Time
+		}
+	}
+	text, err := os.ReadFile(dir + "/json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &report); err != nil || report.Winner != "file" || report.Run.Source != "command" || report.Run.Failures == 0 ||
+		report.Run.Error != "run token command: exit status 3" || !strings.HasPrefix(report.Run.Token, "bearer:") || report.Run.Received.IsZero() || report.Run.Next.IsZero() {
+		t.Errorf("%v %s", err, text)
+	}
+	if token, _ := os.ReadFile(dir + "/token"); !strings.HasPrefix(string(token), testToken+"-") {
+		t.Errorf("the token while the source fails: %q", token)
+	}
+	for _, name := range []string{"/json", "/file"} {
+		if text, _ := os.ReadFile(dir + name); strings.Contains(string(text), "made-up") {
+			t.Errorf("a token is shown: %s", text)
+		}
+	}
+	var said []string
+	for _, e := range eventsOf(t, events, eventFailure) {
+		said = append(said, fmt.Sprint(e["error"]))
+	}
+	all := strings.Join(said, "\n")
+	if !strings.Contains(all, "the session token was not renewed, and serves on; error: run token command: exit status 3; failures: 1; next: ") ||
+		!strings.Contains(all, "the token command says on standard error; text: no such account: [masked]") {
+		t.Errorf("failures: %s", all)
+	}
+	if left := w.left(); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
+// TestRunSourceFailsAtFirst has nothing be started.
+func TestRunSourceFailsAtFirst(t *testing.T) {
+	started := filepath.Join(t.TempDir(), "started")
+	server := refreshtest.NewEndpoint()
+	defer server.Close()
+	server.Fail(http.StatusUnauthorized, "invalid_client")
+	secret := fileWith(t, "secret", "made-up-secret\n")
+	for name, test := range map[string]struct {
+		args []string
+		want string
+	}{
+		"a command that fails":         {[]string{"--from", "command:false"}, "run token command: exit status 1"},
+		"a command that is not there":  {[]string{"--from", "command:ingressauth-no-such-command"}, "run token command: executable file not found in $PATH"},
+		"a command that says nothing":  {[]string{"--from", "command:true"}, "it printed nothing"},
+		"a command that is too slow":   {[]string{"--source", sourceFor(t, map[string]any{"command": []string{"sleep", "60"}, "timeout": "50ms"})}, "it did not end within 50ms"},
+		"an endpoint that fails":       {[]string{"--from", "endpoint:" + server.URL, "--source", sourceFor(t, map[string]any{"client_id": "c", "client_secret_file": secret})}, "ask token endpoint: invalid_client (the server does not believe the client"},
+		"an endpoint without a secret": {[]string{"--from", "endpoint:" + server.URL, "--source", sourceFor(t, map[string]any{"client_id": "c", "client_secret_file": secret + ".not"})}, "client secret: no such file"},
+		"an endpoint without a session": {[]string{"--from", "endpoint:" + server.URL, "--source", sourceFor(t, map[string]any{"subject": "session"})},
+			"the subject to exchange: no session token"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, exec := range []bool{false, true} {
+				w := newRunWorld(t)
+				w.set("CLAUDE_CODE_SESSION_ACCESS_TOKEN=")
+				args := test.args
+				if exec {
+					args = append([]string{"--exec"}, args...)
+				}
+				out, errs, code := w.output(w.run(append(args, "--", "touch", started)...))
+				if code != exitRun || out != "" || !strings.Contains(errs, test.want) || strings.Count(errs, "\n") != 1 || strings.Contains(errs, "made-up") {
+					t.Errorf("%q %q %d", out, errs, code)
+				}
+				if _, err := os.Stat(started); err == nil {
+					t.Error("the command was started")
+				}
+				if left := w.left(); len(left) > 0 {
+					t.Errorf("left: %q", left)
+				}
+			}
+		})
+	}
+}
+
+// TestRunEndpoint has the token be from an endpoint, by every kind of client.
+func TestRunEndpoint(t *testing.T) {
+	signer := verifytest.NewSigner(verify.ES256, "key-1")
+	der, err := x509.MarshalPKCS8PrivateKey(signer.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := fileWith(t, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
+	secret := fileWith(t, "secret", "made-up-secret\n")
+	for _, tt := range []struct {
+		name    string
+		members map[string]any
+		want    map[string]string // of the form
+		basic   bool
+	}{
+		{"secret", map[string]any{"client_id": "c", "client_secret_file": secret, "parameters": map[string]string{"scope": "a b"}},
+			map[string]string{"grant_type": "client_credentials", "scope": "a b"}, true},
+		{"key", map[string]any{"client_id": "c", "client_key_file": key, "client_key_id": "key-1", "issuer": "https://issuer.example"},
+			map[string]string{"grant_type": "client_credentials", "client_id": "c"}, false},
+		{"session", map[string]any{"subject": "session", "client_id": "public"},
+			map[string]string{"grant_type": "urn:ietf:params:oauth:grant-type:token-exchange", "subject_token": testToken, "client_id": "public"}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newRunWorld(t)
+			server := refreshtest.NewEndpoint()
+			defer server.Close()
+			server.SetLife(time.Hour)
+			tt.members["from"], tt.members["revocation_url"] = "endpoint:"+server.URL, server.RevocationURL
+			out, errs, code := w.output(w.run("--source", sourceFor(t, tt.members), "--", "sh", "-c", `ingressauth token; ingressauth status | grep ^run:`))
+			token, status, _ := strings.Cut(out, "\n")
+			if server.Generation(token) != 1 || !strings.HasPrefix(status, "run: token 1 of the endpoint, bearer:") || !strings.Contains(status, ", expires ") || errs != "" || code != 0 {
+				t.Fatalf("%q %q %d", out, errs, code)
+			}
+			request := server.Requests()[0]
+			for name, want := range tt.want {
+				if got := request.Form.Get(name); got != want {
+					t.Errorf("%s is %q, want %q", name, got, want)
+				}
+			}
+			if id, s, ok := (&http.Request{Header: request.Header}).BasicAuth(); ok != tt.basic || ok && (id != "c" || s != "made-up-secret") {
+				t.Errorf("authenticated by %q %q", id, s)
+			}
+			if revoked := server.Revoked(); len(revoked) != 1 || revoked[0] != token {
+				t.Errorf("%d were revoked", len(revoked))
+			}
+		})
+	}
+}
+
+// TestRunEndpointChain has the session's own token be renewed by exchange: each of the one
+// before.
+func TestRunEndpointChain(t *testing.T) {
+	w := newRunWorld(t)
+	server := refreshtest.NewEndpoint()
+	defer server.Close()
+	source := sourceFor(t, map[string]any{"from": "endpoint:" + server.URL, "subject": "issued", "refresh": "20ms"})
+	_, errs, code := w.output(w.run("--source", source, "--", "sh", "-c",
+		`until grep -q issued-5- "$CLAUDE_SESSION_INGRESS_TOKEN_FILE"; do sleep 0.001; done`))
+	if errs != "" || code != 0 {
+		t.Errorf("%q %d", errs, code)
+	}
+	for i, request := range server.Requests() {
+		subject := request.Form.Get("subject_token")
+		if i == 0 && subject != testToken || i > 0 && server.Generation(subject) != i {
+			t.Errorf("request %d is to exchange generation %d", i, server.Generation(subject))
+		}
+	}
+}
+
+// TestRunRevocationFails has the endpoint refuse that at the end, and stall then.
+func TestRunRevocationFails(t *testing.T) {
+	w := newRunWorld(t)
+	server := refreshtest.NewEndpoint()
+	defer server.Close()
+	events := filepath.Join(t.TempDir(), "events")
+	source := sourceFor(t, map[string]any{"from": "endpoint:" + server.URL, "revocation_url": server.RevocationURL, "subject": "session"})
+	run := func(before func()) (took time.Duration, code int) {
+		asked := len(server.Requests())
+		cmd := w.run("--source", source, "--events", events, "--", "sh", "-c", "read line; exit 7")
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "it starts", func() bool { return len(server.Requests()) > asked })
+		before()
+		begun := time.Now()
+		fmt.Fprintln(in)
+		time.AfterFunc(time.Second, func() { cmd.Process.Signal(syscall.SIGTERM) })
+		cmd.Wait()
+		return time.Since(begun), cmd.ProcessState.ExitCode()
+	}
+	if _, code := run(func() { server.Fail(http.StatusServiceUnavailable, "temporarily_unavailable") }); code != 7 {
+		t.Errorf("exit code %d", code)
+	}
+	failures := eventsOf(t, events, eventFailure)
+	if len(failures) != 1 || !strings.Contains(fmt.Sprint(failures[0]["error"]), "revoke session token bearer:") {
+		t.Errorf("failures: %v", failures)
+	}
+	server.Resume()
+	if took, code := run(server.Stall); code != 7 || took > 8*time.Second {
+		t.Errorf("exit code %d after %v", code, took)
+	}
+	if left := w.left(); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
+// TestRunReapsBeside has tokens be printed by commands while orphans end all around: nobody
+// takes the exit code of another, and no zombie stays.
+func TestRunReapsBeside(t *testing.T) {
+	w := newRunWorld(t)
+	events := filepath.Join(t.TempDir(), "events")
+	out, errs, code := w.output(w.run("--from", "command:sh "+countingHelper(t), "--refresh", "3ms", "--events", events, "--", "sh", "-c", `
+		for i in $(seq 300); do (true & true &) ; done
+		sleep 0.2
+		grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null | while read f; do grep -q "^PPid:.$PPID$" $f && echo zombie; done
+		exit 5`))
+	if out != "" || errs != "" || code != 5 {
+		t.Errorf("%q %q %d", out, errs, code)
+	}
+	if failures := eventsOf(t, events, eventFailure); len(failures) > 0 {
+		t.Errorf("failures: %v", failures)
+	}
+	if n := len(eventsOf(t, events, eventGeneration)); n < 10 {
+		t.Errorf("%d generations", n)
+	}
+}
+
+// TestRunRestartsBeside has the command be replaced for each token, with one that is being
+// printed when what the last one has left is ended.
+func TestRunRestartsBeside(t *testing.T) {
+	w := newRunWorld(t)
+	events := filepath.Join(t.TempDir(), "events")
+	slow := fileWith(t, "slow", "sleep 0.05\n. "+countingHelper(t)+"\n")
+	starts := filepath.Join(t.TempDir(), "starts")
+	_, errs, code := w.output(w.run("--from", "command:sh "+slow, "--refresh", "30ms", "--on-rotate", "restart", "--events", events, "--", "sh", "-c", `
+		ingressauth token >>`+starts+`
+		[ $(wc -l <`+starts+`) -ge 8 ] && exit 6
+		trap 'sleep 0.1; exit 0' TERM
+		sleep 30 & wait`))
+	if errs != "" || code != 6 {
+		t.Errorf("%q %d", errs, code)
+	}
+	text, _ := os.ReadFile(starts)
+	lines := strings.Fields(string(text))
+	for i, line := range lines[1:] {
+		if line == lines[i] {
+			t.Errorf("started twice with one token: %q", lines)
+		}
+	}
+	for _, e := range eventsOf(t, events, eventFailure) {
+		if !strings.Contains(fmt.Sprint(e["error"]), errHalted.Error()) {
+			t.Errorf("failure: %v", e)
+		}
+	}
+}
+
+// TestRunSignalledWhileFirst has signals come while the first token is waited for.
+func TestRunSignalledWhileFirst(t *testing.T) {
+	dir := t.TempDir()
+	for _, number := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT} {
+		w := newRunWorld(t)
+		pids := filepath.Join(dir, fmt.Sprint(int(number)))
+		helper := fileWith(t, "helper", "echo $$ >"+pids+".new; mv "+pids+".new "+pids+"; trap '' TERM; sleep 61")
+		cmd := w.run("--from", "command:sh "+helper, "--", "touch", filepath.Join(dir, "started"))
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the helper starts", func() bool { _, err := os.Stat(pids); return err == nil })
+		begun := time.Now()
+		cmd.Process.Signal(number)
+		cmd.Wait()
+		if code := cmd.ProcessState.ExitCode(); code != 128+int(number) {
+			t.Errorf("exit code %d after %v", code, number)
+		}
+		if d := time.Since(begun); d > 8*time.Second {
+			t.Errorf("it took %v", d)
+		}
+		var pid int
+		text, _ := os.ReadFile(pids)
+		fmt.Sscan(string(text), &pid)
+		if syscall.Kill(-pid, 0) == nil {
+			t.Error("the helper is left")
+		}
+		if left := w.left(); len(left) > 0 {
+			t.Errorf("left: %q", left)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "started")); err == nil {
+		t.Error("the command was started")
+	}
+}
+
+// TestRunKilledWhileRenewing has run be killed while a token is printed: nothing is left.
+func TestRunKilledWhileRenewing(t *testing.T) {
+	for _, which := range []string{"guard", "supervisor"} {
+		t.Run(which, func(t *testing.T) {
+			w := newRunWorld(t)
+			pids := filepath.Join(t.TempDir(), "pids")
+			helper := fileWith(t, "helper", `[ -e `+pids+`.first ] && { echo $PPID $$ >`+pids+`.new; mv `+pids+`.new `+pids+`; sleep 61; }
+				touch `+pids+`.first; echo made-up`)
+			cmd := w.run("--from", "command:sh "+helper, "--refresh", "20ms", "--", "sleep", "62")
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the helper runs again", func() bool { _, err := os.Stat(pids); return err == nil })
+			var supervisor, pid int
+			text, _ := os.ReadFile(pids)
+			fmt.Sscan(string(text), &supervisor, &pid)
+			if which == "guard" {
+				cmd.Process.Kill()
+			} else {
+				syscall.Kill(supervisor, syscall.SIGKILL)
+			}
+			cmd.Wait()
+			eventually(t, "all have ended", func() bool { return syscall.Kill(-pid, 0) != nil && syscall.Kill(supervisor, 0) != nil })
+			eventually(t, "the directories are gone", func() bool { return len(w.left()) == 0 })
+		})
+	}
+}
+
+// TestRunSourceRefuses has bad flags and files be said on one line, and nothing of them shown.
+func TestRunSourceRefuses(t *testing.T) {
+	raw := func(text string) []string { return []string{"--source", fileWith(t, "source.json", text)} }
+	file := func(members map[string]any, args ...string) []string {
+		return append(args, "--source", sourceFor(t, members))
+	}
+	command := []string{"true"}
+	for name, test := range map[string]struct {
+		args []string
+		code int
+		want string
+	}{
+		"no command":                 {[]string{"--from", "command:"}, 2, "command:COMMAND, endpoint:URL"},
+		"no command but space":       {[]string{"--from", "command: "}, 2, "command:COMMAND, endpoint:URL"},
+		"no URL":                     {[]string{"--from", "endpoint:"}, 2, "command:COMMAND, endpoint:URL"},
+		"command alone":              {[]string{"--from", "command"}, 2, "command:COMMAND, endpoint:URL"},
+		"another kind":               {[]string{"--from", "vault:made-up"}, 2, "command:COMMAND, endpoint:URL"},
+		"a word with more":           {[]string{"--from", "env:made-up"}, 2, "command:COMMAND, endpoint:URL"},
+		"refresh of a session":       {[]string{"--refresh", "10m"}, 2, "--refresh is for a token that run gets itself"},
+		"refresh of a file":          {[]string{"--from", "file", "--refresh", "10m"}, 2, "--refresh is for a token that run gets itself"},
+		"no duration":                {[]string{"--from", "command:true", "--refresh", "made-up"}, 2, "how old a token gets, as 90s"},
+		"no time":                    {[]string{"--from", "command:true", "--refresh", "0s"}, 2, "how old a token gets, as 90s"},
+		"negative time":              {[]string{"--from", "command:true", "--refresh=-1s"}, 2, "how old a token gets, as 90s"},
+		"an empty name":              {[]string{"--source", ""}, 2, "--source needs the name of a file"},
+		"a file for another":         {file(map[string]any{"command": command}, "--from", "file"), 2, "--source is about a command or an endpoint"},
+		"no such file":               {[]string{"--source", "/nonexistent/made-up"}, 125, "--source: no such file"},
+		"no JSON":                    {raw("made-up"), 125, "--source: not a JSON object"},
+		"a list":                     {raw("[]"), 125, "--source: not a JSON object"},
+		"half of it":                 {raw(`{"from":"command:true"`), 125, "--source: not JSON"},
+		"two of them":                {raw(`{"from":"command:true"}{}`), 125, "--source: more than one JSON value"},
+		"a long one":                 {raw(strings.Repeat(" ", 70000)), 125, "--source: longer than 65536 bytes"},
+		"nothing in it":              {file(nil), 125, "--source: not a JSON object"},
+		"nothing of use":             {file(map[string]any{}), 125, "it says nothing of a command or an endpoint"},
+		"an unknown member":          {file(map[string]any{"made-up": 1}), 125, "a member twice, or one that is none of from, refresh, command"},
+		"a member in another case":   {file(map[string]any{"Command": command}), 125, "a member twice, or one that is none of"},
+		"a member twice":             {raw(`{"from":"command:true","from":"command:true"}`), 125, "a member twice"},
+		"a member of another type":   {file(map[string]any{"command": "made-up"}), 125, "--source: command: it is not what belongs there"},
+		"a source that is none":      {file(map[string]any{"from": "made-up"}), 125, "--source: from: it takes one of auto"},
+		"a time that is none":        {file(map[string]any{"command": command, "refresh": "made-up"}), 125, "--source: refresh: it takes how old"},
+		"a timeout that is none":     {file(map[string]any{"command": command, "timeout": "made-up"}), 125, "--source: timeout: a duration"},
+		"two commands":               {file(map[string]any{"command": command, "from": "command:true"}), 125, "leave out one of them"},
+		"a command and an endpoint":  {file(map[string]any{"command": command, "from": "endpoint:https://x.example"}), 125, "the token is not from a command"},
+		"a client for a command":     {file(map[string]any{"command": command, "client_id": "made-up"}), 125, "members for an endpoint"},
+		"variables for an endpoint":  {file(map[string]any{"from": "endpoint:https://x.example", "inherit": []string{"X"}}), 125, "members for a command"},
+		"nobody":                     {[]string{"--from", "endpoint:https://x.example"}, 125, "an endpoint needs a --source"},
+		"plain HTTP":                 {file(map[string]any{"from": "endpoint:http://made-up.example", "subject": "session"}), 125, "the URL of an endpoint is https://"},
+		"another subject":            {file(map[string]any{"from": "endpoint:https://x.example", "subject": "made-up"}), 125, "subject: it is session"},
+		"no client id":               {file(map[string]any{"from": "endpoint:https://x.example", "client_secret_file": "made-up"}), 125, "client_id: it is missing"},
+		"two ways":                   {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "client_secret_file": "made-up", "client_key_file": "made-up"}), 125, "a client has one of them"},
+		"a key id without a key":     {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "client_secret_file": "made-up", "client_key_id": "x"}), 125, "they go with client_key_file"},
+		"a key without certificate":  {file(map[string]any{"from": "endpoint:https://x.example", "subject": "session", "certificate_key_file": "made-up"}), 125, "it goes with certificate_file"},
+		"no such key":                {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "client_key_file": "/nonexistent/made-up"}), 125, "client_key_file: no such file"},
+		"no key":                     {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "client_key_file": fileWith(t, "key", "made-up")}), 125, "client_key_file: no private key in PEM"},
+		"a key that cannot be read":  {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "client_key_file": fileWith(t, "key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")}), 125, "client_key_file: a private key that cannot be read"},
+		"no certificate":             {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "certificate_file": fileWith(t, "cert", "made-up")}), 125, "certificate_file: not a certificate and its private key"},
+		"no such certificate":        {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "certificate_file": "/nonexistent/made-up"}), 125, "certificate_file: no such file"},
+		"a parameter that is ours":   {file(map[string]any{"from": "endpoint:https://x.example", "subject": "session", "parameters": map[string]string{"subject_token": "made-up"}}), 125, "the parameter subject_token"},
+		"a revocation anywhere":      {file(map[string]any{"from": "endpoint:https://x.example", "subject": "session", "revocation_url": "http://made-up.example"}), 125, "the URL of an endpoint is https://"},
+		"a parameter that is a list": {file(map[string]any{"from": "endpoint:https://x.example", "parameters": map[string]any{"scope": command}}), 125, "--source: parameters: it is not what belongs there"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, exec := range []bool{false, true} {
+				w := newRunWorld(t)
+				args := test.args
+				if exec {
+					args = append([]string{"--exec"}, args...)
+				}
+				out, errs, code := w.output(w.run(append(args, "--", "echo", "started")...))
+				if code != test.code || out != "" || !strings.Contains(errs, test.want) || strings.Count(errs, "\n") != 1 || strings.Contains(errs, "made-up") {
+					t.Errorf("exit code %d, standard output %q, standard error %q; want %d and %q", code, out, errs, test.code, test.want)
+				}
+				if left := w.left(); len(left) > 0 {
+					t.Errorf("left: %q", left)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/ingressauth/ingressauth"
+	"github.com/ingressauth/ingressauth/refresh"
+)
+
+// renew begins to get tokens from where run gets them itself, and waits for the first. A
+// signal that is to end the command ends the wait; others are for the command.
+func (s *supervisor) renew(ctx context.Context) error {
+	source, err := s.options.newSource(s.resolver, s.helpers.run)
+	if err != nil {
+		return err
+	}
+	s.renewed, err = refresh.New(refresh.Config{Source: source, Interval: time.Duration(s.options.refresh), Log: s.events.logger()})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type outcome struct {
+		token ingressauth.Token
+		err   error
+	}
+	first := make(chan outcome, 1)
+	go func() {
+		t, err := s.renewed.Token(ctx)
+		first <- outcome{t, err}
+	}()
+	var early []os.Signal
+	for {
+		select {
+		case o := <-first:
+			for _, got := range early {
+				s.signals <- got
+			}
+			if s.token = o.token; o.err != nil {
+				return o.err
+			}
+			return s.openStatus()
+		case got := <-s.signals:
+			if s.jobs.hurries(got) {
+				return ended(got)
+			}
+			s.helpers.reap()
+			if len(early) < cap(s.signals)/2 {
+				early = append(early, got)
+			}
+		}
+	}
+}
+
+// ended is the exit code of who was ended by a signal.
+func ended(by os.Signal) error {
+	number, _ := by.(syscall.Signal)
+	return exitStatus(128 + int(number))
+}
+
+// openStatus has processes below know how the renewing goes.
+func (s *supervisor) openStatus() (err error) {
+	if s.status, err = newStatusFile(s.options.from.kind); err != nil {
+		return err
+	}
+	s.environ = s.status.environ(s.environ)
+	state, _ := s.renewed.State()
+	return s.status.write(1, state)
+}
+
+// closeRenewal begins to end it. What is under way is given up, and that is no failure.
+func (s *supervisor) closeRenewal() {
+	if s.renewed == nil || s.closed != nil {
+		return
+	}
+	s.closed = make(chan error, 1)
+	go func() { s.closed <- s.renewed.Close() }()
+	for {
+		state, changed := s.renewed.State()
+		if state.Token.IsZero() { // as there is none any more
+			return
+		}
+		<-changed
+	}
+}
+
+// endRenewal waits for that, and so for what can be revoked, unless a signal says that there is
+// no time.
+func (s *supervisor) endRenewal() {
+	if s.renewed == nil {
+		return
+	}
+	s.closeRenewal()
+	for ended := false; !ended; {
+		select {
+		case err := <-s.closed:
+			if ended = true; err != nil {
+				s.events.failure(err)
+			}
+		case got := <-s.signals:
+			s.helpers.reap()
+			ended = s.hurries(got)
+		}
+	}
+	if err := s.status.remove(); err != nil {
+		s.events.failure(err)
+	}
+}

@@ -1,0 +1,344 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os/exec"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ingressauth/ingressauth"
+	"github.com/ingressauth/ingressauth/internal/readfile"
+	"github.com/ingressauth/ingressauth/internal/tokentext"
+	"github.com/ingressauth/ingressauth/refresh"
+)
+
+// Where a token comes from that run gets itself: before a colon.
+const (
+	fromCommand  = "command"
+	fromEndpoint = "endpoint"
+)
+
+// fromFlag is the value of --from: one of a few words, or one of two and what follows a colon.
+type fromFlag struct {
+	kind string
+	rest string // what follows the colon
+}
+
+var fromWords = []string{fromAnywhere, fromEnv, fromFD, fromFile, fromControl}
+
+func (f *fromFlag) String() string { return f.kind }
+
+func (f *fromFlag) Type() string {
+	return strings.Join(fromWords, ", ") + ", " + fromCommand + ":COMMAND, " + fromEndpoint + ":URL"
+}
+
+func (f *fromFlag) takes() string { return "one of " + f.Type() }
+
+func (f *fromFlag) Set(s string) error {
+	kind, rest, has := strings.Cut(s, ":")
+	switch {
+	case !has && slices.Contains(fromWords, s):
+	case has && (kind == fromCommand || kind == fromEndpoint) && strings.TrimSpace(rest) != "":
+	default:
+		return errors.New("unknown")
+	}
+	*f = fromFlag{kind, rest}
+	return nil
+}
+
+// renews reports whether run gets the token itself.
+func (f *fromFlag) renews() bool { return f.kind == fromCommand || f.kind == fromEndpoint }
+
+// ageFlag is the value of --refresh.
+type ageFlag time.Duration
+
+func (a *ageFlag) String() string { return "" }
+func (a *ageFlag) Type() string   { return "age" }
+func (a *ageFlag) takes() string  { return "how old a token gets, as 90s, 15m or 1h30m" }
+
+func (a *ageFlag) Set(s string) error {
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return errors.New("no age")
+	}
+	*a = ageFlag(d)
+	return nil
+}
+
+// sourceFile is what is in the file of --source. The README has its members.
+type sourceFile struct {
+	From    string `json:"from"`
+	Refresh string `json:"refresh"`
+
+	Command []string `json:"command"`
+	Inherit []string `json:"inherit"`
+	Timeout string   `json:"timeout"`
+
+	Subject            string            `json:"subject"`
+	ClientID           string            `json:"client_id"`
+	ClientSecretFile   string            `json:"client_secret_file"`
+	ClientKeyFile      string            `json:"client_key_file"`
+	ClientKeyID        string            `json:"client_key_id"`
+	Issuer             string            `json:"issuer"`
+	CertificateFile    string            `json:"certificate_file"`
+	CertificateKeyFile string            `json:"certificate_key_file"`
+	Parameters         map[string]string `json:"parameters"`
+	RevocationURL      string            `json:"revocation_url"`
+}
+
+const (
+	maxSourceFile = 64 << 10
+	maxSecretFile = 64 << 10
+	// pipeTime is how long a file may take to end that is a pipe.
+	pipeTime = 2 * time.Second
+)
+
+// The values of the member "subject".
+const (
+	subjectSession = "session"
+	subjectIssued  = "issued"
+)
+
+// readSourceFile reads the file of --source. Its errors show nothing that is in it but the
+// names of members that are known.
+func readSourceFile(path string) (*sourceFile, error) {
+	text, err := readfile.OrPipe(path, maxSourceFile+1, pipeTime)
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxSourceFile {
+		return nil, fmt.Errorf("longer than %d bytes", maxSourceFile)
+	}
+	f := new(sourceFile)
+	members := make(map[string]any)
+	var names []string
+	for field, value := range reflect.ValueOf(f).Elem().Fields() {
+		name := field.Tag.Get("json")
+		members[name] = value.Addr().Interface()
+		names = append(names, name)
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, errors.New("not a JSON object")
+	}
+	for d.More() {
+		t, err := d.Token()
+		if err != nil {
+			return nil, errors.New("not JSON")
+		}
+		name, _ := t.(string)
+		value, ok := members[name]
+		if !ok {
+			return nil, errors.New("a member twice, or one that is none of " + strings.Join(names, ", "))
+		}
+		delete(members, name)
+		if err := d.Decode(value); err != nil {
+			return nil, fmt.Errorf("%s: it is not what belongs there", name)
+		}
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, errors.New("not JSON")
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errors.New("more than one JSON value")
+	}
+	return f, nil
+}
+
+// loadSource reads the file of --source, if there is one, and sets what the flags have left
+// open. It is done once, as the file may be a pipe.
+func (o *runOptions) loadSource() error {
+	o.settings = new(sourceFile)
+	if o.source == "" {
+		return nil
+	}
+	f, err := readSourceFile(o.source)
+	if err == nil {
+		err = o.adopt(f)
+	}
+	if err != nil {
+		return hinted{fmt.Errorf("--source: %w", err), "the README lists what such a file holds"}
+	}
+	o.settings = f
+	return nil
+}
+
+func (o *runOptions) adopt(f *sourceFile) error {
+	if f.From != "" && o.from.kind == fromAnywhere && o.from.Set(f.From) != nil {
+		return errors.New("from: it takes " + o.from.takes())
+	}
+	if f.Refresh != "" && o.refresh == 0 && o.refresh.Set(f.Refresh) != nil {
+		return errors.New("refresh: it takes " + o.refresh.takes())
+	}
+	switch {
+	case len(f.Command) > 0 && o.from.kind == fromCommand:
+		return errors.New("command: the command is also in from; leave out one of them")
+	case len(f.Command) > 0 && o.from.kind == fromAnywhere:
+		o.from.kind = fromCommand
+	case len(f.Command) > 0:
+		return errors.New("command: the token is not from a command")
+	case !o.from.renews():
+		return errors.New(`it says nothing of a command or an endpoint: give it "command", or "from"`)
+	}
+	return nil
+}
+
+// newSource returns what run gets the token from itself: a command, which is run by this, or
+// an endpoint, whose subject is what the resolver finds.
+func (o *runOptions) newSource(resolver *ingressauth.Resolver, run func(*exec.Cmd) error) (ingressauth.Source, error) {
+	if o.from.kind == fromEndpoint {
+		return o.newEndpointSource(resolver)
+	}
+	c, err := o.newCommandSource()
+	if err != nil {
+		return nil, err
+	}
+	c.Run, c.Log = run, resolver.Log
+	return c, nil
+}
+
+func (o *runOptions) newCommandSource() (*refresh.Command, error) {
+	f := o.settings
+	if f.Subject+f.ClientID+f.ClientSecretFile+f.ClientKeyFile+f.ClientKeyID+f.Issuer+f.CertificateFile+f.CertificateKeyFile+f.RevocationURL != "" || f.Parameters != nil {
+		return nil, errors.New("--source has members for an endpoint, and the token is from a command")
+	}
+	c := &refresh.Command{Args: f.Command, Inherit: f.Inherit}
+	if len(c.Args) == 0 {
+		c.Args = strings.Fields(o.from.rest)
+	}
+	if f.Timeout != "" {
+		var err error
+		if c.Timeout, err = time.ParseDuration(f.Timeout); err != nil || c.Timeout <= 0 {
+			return nil, errors.New("--source: timeout: a duration, as 10s")
+		}
+	}
+	return c, nil
+}
+
+func (o *runOptions) newEndpointSource(resolver *ingressauth.Resolver) (*refresh.Endpoint, error) {
+	f := o.settings
+	if f.Inherit != nil || f.Timeout != "" {
+		return nil, errors.New("--source has members for a command, and the token is from an endpoint")
+	}
+	auth, err := f.clientAuth()
+	if err != nil {
+		return nil, fmt.Errorf("--source: %w", err)
+	}
+	e := &refresh.Endpoint{URL: o.from.rest, Auth: auth, RevocationURL: f.RevocationURL, Parameters: make(url.Values)}
+	for name, value := range f.Parameters {
+		e.Parameters.Set(name, value)
+	}
+	switch f.Subject {
+	case "":
+		if auth == nil {
+			return nil, errors.New(`an endpoint needs a --source with the client's id and secret, key or certificate, or with "subject"`)
+		}
+	case subjectSession, subjectIssued:
+		e.Subject, e.Chain = resolver, f.Subject == subjectIssued
+		if auth == nil && f.ClientID != "" {
+			e.Parameters.Set("client_id", f.ClientID)
+		}
+	default:
+		return nil, fmt.Errorf("--source: subject: it is %s (the session's own token each time) or %s (the token issued last)", subjectSession, subjectIssued)
+	}
+	return e, nil
+}
+
+// clientAuth returns how the client proves who it is, or nil if nothing is said of that.
+func (f *sourceFile) clientAuth() (refresh.ClientAuth, error) {
+	ways := 0
+	for _, file := range []string{f.ClientSecretFile, f.ClientKeyFile, f.CertificateFile} {
+		if file != "" {
+			ways++
+		}
+	}
+	switch {
+	case ways > 1:
+		return nil, errors.New("client_secret_file, client_key_file and certificate_file: a client has one of them")
+	case ways == 1 && f.ClientID == "":
+		return nil, errors.New("client_id: it is missing")
+	case f.ClientKeyFile == "" && f.ClientKeyID+f.Issuer != "":
+		return nil, errors.New("client_key_id and issuer: they go with client_key_file")
+	case f.CertificateFile == "" && f.CertificateKeyFile != "":
+		return nil, errors.New("certificate_key_file: it goes with certificate_file")
+	case f.ClientSecretFile != "":
+		return refresh.ClientSecretBasic(f.ClientID, func() (string, error) {
+			text, err := readSecret(f.ClientSecretFile)
+			return tokentext.TrimSpace(string(text)), err
+		}), nil
+	case f.ClientKeyFile != "":
+		key, err := readKey(f.ClientKeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("client_key_file: %w", err)
+		}
+		return refresh.PrivateKeyJWT(f.ClientID, f.ClientKeyID, f.Issuer, key), nil
+	case f.CertificateFile != "":
+		load := func() (*tls.Certificate, error) {
+			certificate, err := readSecret(f.CertificateFile)
+			if err != nil {
+				return nil, fmt.Errorf("certificate_file: %w", err)
+			}
+			key, err := readSecret(cmp.Or(f.CertificateKeyFile, f.CertificateFile))
+			if err != nil {
+				return nil, fmt.Errorf("certificate_key_file: %w", err)
+			}
+			pair, err := tls.X509KeyPair(certificate, key)
+			if err != nil {
+				return nil, errors.New("certificate_file: not a certificate and its private key, in PEM")
+			}
+			return &pair, nil
+		}
+		if _, err := load(); err != nil {
+			return nil, err
+		}
+		return refresh.TLSClientAuth(f.ClientID, func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }), nil
+	}
+	return nil, nil
+}
+
+// readSecret reads a file whose content is not shown.
+func readSecret(path string) ([]byte, error) {
+	text, err := readfile.OrPipe(path, maxSecretFile+1, pipeTime)
+	if err == nil && len(text) > maxSecretFile {
+		err = fmt.Errorf("longer than %d KiB", maxSecretFile>>10)
+	}
+	return text, err
+}
+
+// readKey reads a private key in PEM: PKCS #8, or SEC 1, or PKCS #1.
+func readKey(path string) (crypto.Signer, error) {
+	text, err := readSecret(path)
+	if err != nil {
+		return nil, err
+	}
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		var key any
+		switch block.Type {
+		case "PRIVATE KEY":
+			key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+		case "EC PRIVATE KEY":
+			key, err = x509.ParseECPrivateKey(block.Bytes)
+		case "RSA PRIVATE KEY":
+			key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+		default: // parameters of a curve, say
+			continue
+		}
+		if signer, ok := key.(crypto.Signer); ok && err == nil {
+			return signer, nil
+		}
+		return nil, errors.New("a private key that cannot be read")
+	}
+	return nil, errors.New("no private key in PEM is in it")
+}

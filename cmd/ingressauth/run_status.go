@@ -1,0 +1,135 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/ingressauth/ingressauth/internal/readfile"
+	"github.com/ingressauth/ingressauth/internal/tokendir"
+	"github.com/ingressauth/ingressauth/refresh"
+)
+
+// runStatusVariable is the variable by which processes below a run find the file that says how
+// the renewing of their token goes.
+const runStatusVariable = "INGRESSAUTH_RUN_STATUS"
+
+// runStatus is what is in that file. There is no token in it.
+type runStatus struct {
+	// Source is "command" or "endpoint".
+	Source     string `json:"source"`
+	Generation int    `json:"generation"`
+	Token      string `json:"token"`
+	// Received, Expires and Next are of the token, and of the next attempt to get one.
+	Received time.Time `json:"received"`
+	Expires  time.Time `json:"expires,omitzero"`
+	Next     time.Time `json:"next,omitzero"`
+	// Failures is how many attempts have failed since, and Error why the last one did.
+	Failures int    `json:"failures,omitempty"`
+	Error    string `json:"error,omitempty"`
+}
+
+// maxRunStatus bounds the file, in bytes.
+const maxRunStatus = 64 << 10
+
+// statusFile is that file, on the side of who writes it.
+type statusFile struct {
+	dir    *tokendir.Dir
+	source string
+}
+
+func newStatusFile(source string) (*statusFile, error) {
+	dir, err := tokendir.New()
+	if err != nil {
+		return nil, fmt.Errorf("status for processes below: %w", err)
+	}
+	return &statusFile{dir, source}, nil
+}
+
+// write says what is known. A nil statusFile says nothing.
+func (f *statusFile) write(generation int, s refresh.State) error {
+	if f == nil {
+		return nil
+	}
+	status := runStatus{
+		Source: f.source, Generation: generation, Token: s.Token.String(),
+		Received: s.Received.UTC(), Expires: s.Expires.UTC(), Next: s.Next.UTC(), Failures: s.Failures,
+	}
+	if s.Err != nil {
+		status.Error = s.Err.Error()
+	}
+	text, err := json.Marshal(status)
+	if err != nil {
+		return err
+	}
+	return f.dir.WriteStatus(string(text))
+}
+
+// environ returns these variables, and the one by which the file is found.
+func (f *statusFile) environ(variables []string) []string {
+	if f == nil {
+		return variables
+	}
+	var environ []string
+	for _, v := range variables {
+		if !strings.HasPrefix(v, runStatusVariable+"=") {
+			environ = append(environ, v)
+		}
+	}
+	return append(environ, runStatusVariable+"="+f.dir.StatusPath())
+}
+
+func (f *statusFile) remove() error {
+	if f == nil {
+		return nil
+	}
+	return f.dir.Remove()
+}
+
+// readRunStatus returns what the run says that this process is below, or nil if there is none
+// that says something.
+func readRunStatus() (*runStatus, error) {
+	path := os.Getenv(runStatusVariable)
+	if path == "" {
+		return nil, nil
+	}
+	text, _, err := readfile.Regular(path, maxRunStatus+1, nil)
+	if err != nil && !errors.Is(err, readfile.ErrChanging) {
+		return nil, err
+	}
+	var s runStatus
+	if len(text) > maxRunStatus || json.Unmarshal(text, &s) != nil {
+		return nil, errors.New("it is no status of a run")
+	}
+	return &s, nil
+}
+
+// lines are what the status says, for people.
+func (s *runStatus) lines(now time.Time, p palette) string {
+	text := fmt.Sprintf("token %d of the %s, %s, received %s", s.Generation, printable(s.Source), printable(s.Token), spelled(s.Received, now))
+	switch {
+	case s.Expires.IsZero():
+	case s.Expires.After(now):
+		text += ", expires " + spelled(s.Expires, now)
+	default:
+		text += ", expired " + spelled(s.Expires, now)
+	}
+	if !s.Next.IsZero() {
+		text += "; the next attempt " + spelled(s.Next, now)
+	}
+	text = fmt.Sprintf("%s %s\n", p.paint(green, "run:"), text)
+	if s.Error != "" {
+		text += fmt.Sprintf("%s renewing has failed %s: %s\n", p.paint(yellow, "run:"), times(s.Failures), printable(s.Error))
+	}
+	return text
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
