@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"mime"
 	"net/http"
 	"strconv"
@@ -119,35 +118,40 @@ func text(members map[string]json.RawMessage, name string) string {
 }
 
 // parseAnswer reads a token and for how long it is good (RFC 6749, section 5.1).
-func parseAnswer(body []byte, secrets []string) (issued, error) {
+// It returns its "issued_token_type" (RFC 8693, section 2.2.1), too, or "".
+func parseAnswer(body []byte, secrets []string) (got issued, kind string, err error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(body, &members); err != nil || members == nil {
-		return issued{}, errors.New("the answer is not a JSON object: is this the URL of a token endpoint?")
+		return issued{}, "", errors.New("the answer is not a JSON object: is this the URL of a token endpoint?")
 	}
 	e := &EndpointError{Status: http.StatusOK} // of servers that answer all with 200
 	if e.read(members, secrets); e.Code != "" {
-		return issued{}, e
+		return issued{}, "", e
 	}
 	access := text(members, "access_token")
 	if access == "" {
-		return issued{}, errors.New(`the answer has no "access_token"`)
+		return issued{}, "", errors.New(`the answer has no "access_token"`)
 	}
 	switch kind := text(members, "token_type"); strings.ToLower(kind) {
 	case "bearer", "n_a":
 	case "":
-		return issued{}, errors.New(`the answer has no "token_type"`)
+		return issued{}, "", errors.New(`the answer has no "token_type"`)
 	default:
-		return issued{}, fmt.Errorf("the token is of the type %s, and not Bearer", said(kind))
+		return issued{}, "", fmt.Errorf("the token is of the type %s, and not Bearer", said(kind))
 	}
 	life, err := expiresIn(members["expires_in"])
 	if err != nil {
-		return issued{}, err
+		return issued{}, "", err
 	}
 	token, err := newToken(access)
 	if err != nil {
-		return issued{}, fmt.Errorf("the access token cannot be used: %w", err)
+		return issued{}, "", fmt.Errorf("the access token cannot be used: %w", err)
 	}
-	return issued{token, life}, nil
+	kind = text(members, "issued_token_type")
+	if kind == typeRefreshToken {
+		return issued{}, "", errors.New("the token that was issued is a refresh token, which is sent to no service")
+	}
+	return issued{token, life}, kind, nil
 }
 
 // expiresIn reads a number of seconds, also one in a string, as some servers have it. 0 is that
@@ -164,10 +168,10 @@ func expiresIn(raw json.RawMessage) (time.Duration, error) {
 	const year = 365 * 24 * 60 * 60
 	seconds, err := strconv.ParseFloat(number, 64)
 	switch {
-	case err != nil && !errors.Is(err, strconv.ErrRange), math.IsNaN(seconds):
+	case err != nil && !errors.Is(err, strconv.ErrRange), strings.Trim(number, "0123456789.eE+-") != "":
 		return 0, errors.New(`"expires_in" is not a number of seconds`)
 	case seconds <= 0:
 		return 0, errors.New(`the token has expired already, as "expires_in" says`)
 	}
-	return time.Duration(min(seconds, year) * float64(time.Second)), nil
+	return max(1, time.Duration(min(seconds, year)*float64(time.Second))), nil
 }

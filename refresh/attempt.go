@@ -116,30 +116,25 @@ func (r *Refresher) settle(f *flight, began clock, got issued, err error) []note
 		}
 		return nil
 	}
-	var ends instant
+	var s *state
 	if err == nil {
-		ends, err = judge(old, f.refused, began, now, got)
+		s, err = judge(old, f.refused, began, now, got)
 	}
 	if err != nil {
 		return r.fail(old, now, f.refused, err)
 	}
-	s := &state{State: State{Generation: old.Generation, Token: got.token, Received: now.wall, Expires: ends.wall}, ends: ends}
 	var notes []note
-	if sameText(old.Token, got.token) {
-		s.Received = old.Received
-	} else {
-		s.Generation++
+	if s.Generation != old.Generation {
 		if !old.Token.IsZero() {
 			r.earlier = append(r.earlier, former{old.Token, old.ends})
 			r.forget(now)
 		}
-		notes = append(notes, note{slog.LevelDebug, "session token renewed",
-			[]slog.Attr{slog.Any("token", s.Token), slog.Uint64("generation", s.Generation), slog.Time("expires", s.Expires)}})
+		notes = append(notes, note{slog.LevelDebug, "there is a new session token", s.attrs()})
 	}
 	if old.Err != nil {
 		notes = append(notes, note{slog.LevelInfo, "the source of session tokens works again", []slog.Attr{slog.Int("failures", old.Failures)}})
 	}
-	s.due = r.dueAfter(now, ends)
+	s.due = r.dueAfter(now, s.ends)
 	s.Next = s.due.wall
 	r.backoff.Reset()
 	r.lapsed = false
@@ -147,45 +142,74 @@ func (r *Refresher) settle(f *flight, began clock, got issued, err error) []note
 	return notes
 }
 
-// judge says when a token ends, or why it is not to be taken in the place of old's.
-func judge(old *state, refused ingressauth.Token, began, now clock, got issued) (ends instant, err error) {
+// judge returns what is known if this token takes the place of old's, or why it does not.
+func judge(old *state, refused ingressauth.Token, began, now clock, got issued) (*state, error) {
 	claims, _ := jwt.Peek(got.token.Reveal())
-	if got.life > 0 {
-		ends = began.in(got.life)
+	s := &state{
+		State:   State{Generation: old.Generation, Token: got.token, Received: now.wall},
+		got:     now.monotonic,
+		session: sessionOf(got.token, claims),
 	}
-	if expiry, ok := claims.Expiry.Time(); ok {
-		left := expiry.Sub(now.wall)
-		if issuedAt, ok := claims.IssuedAt.Time(); ok { // if this clock is slow, it is nearer
-			left = min(left, expiry.Sub(issuedAt))
-		}
-		if e := now.in(left); e.before(ends) {
-			ends = e
-		}
+	if got.life > 0 {
+		s.said = began.in(got.life)
 	}
 	same := sameText(old.Token, got.token)
-	if same && got.life == 0 && old.ends.before(ends) { // what the source said of it holds
-		ends = old.ends
+	if same {
+		s.Received, s.got, s.refused = old.Received, old.got, old.refused
+		if got.life == 0 { // what the source said of it holds
+			s.said = old.said
+		}
 	}
+	if got.token != old.Token {
+		s.Generation++
+	}
+	s.ends = s.said
+	if expiry, ok := claims.Expiry.Time(); ok {
+		left := expiry.Sub(now.wall)
+		if issuedAt, ok := claims.IssuedAt.Time(); ok { // if the wall clock is slow, that is less
+			left = min(left, expiry.Sub(issuedAt)-now.monotonic.Sub(s.got))
+		}
+		s.ends = earlier(s.ends, instant{now.monotonic.Add(left), expiry})
+	}
+	s.Expires = s.ends.wall
 	before, _ := jwt.Peek(old.Token.Reveal())
 	switch {
 	case !refused.IsZero() && sameText(refused, got.token):
-		return instant{}, errRefused
-	case isOtherSession(old.Token, got.token, before, claims):
-		return instant{}, errOther
-	case ends.reached(now):
-		return instant{}, errExpired
-	case !same && old.good(now) && refused.IsZero() && isOlder(before, claims):
-		return instant{}, errOlder
+		return nil, errRefused
+	case s.session.isOther(old.session):
+		return nil, errOther
+	case s.ends.reached(now):
+		return nil, errExpired
+	case !same && old.good(now) && !old.refused && isOlder(before, claims):
+		return nil, errOlder
 	}
-	return ends, nil
+	if s.session == (session{}) {
+		s.session = old.session
+	}
+	return s, nil
 }
 
-// isOtherSession reports whether two tokens are of different sessions, as far as they say.
-func isOtherSession(a, b ingressauth.Token, ofA, ofB jwt.Claims) bool {
-	if ofA.Issuer != "" && ofA.Subject != "" && ofB.Issuer != "" && ofB.Subject != "" {
-		return !ofB.Succeeds(ofA)
+// session is what a token says of whose it is.
+type session struct{ issuer, subject, organization string }
+
+func sessionOf(t ingressauth.Token, claims jwt.Claims) session {
+	if claims.Issuer != "" && claims.Subject != "" {
+		return session{issuer: claims.Issuer, subject: claims.Subject}
 	}
-	return a.Organization() != "" && b.Organization() != "" && a.Organization() != b.Organization()
+	return session{organization: t.Organization()}
+}
+
+func peekSession(t ingressauth.Token) session {
+	claims, _ := jwt.Peek(t.Reveal())
+	return sessionOf(t, claims)
+}
+
+// isOther reports whether two tokens are of different sessions, as far as they say.
+func (s session) isOther(old session) bool {
+	if s.issuer != "" && old.issuer != "" {
+		return s.issuer != old.issuer || s.subject != old.subject
+	}
+	return s.organization != "" && old.organization != "" && s.organization != old.organization
 }
 
 // isOlder reports whether claims are of a token that was issued before another, or, where they
@@ -205,7 +229,7 @@ func (r *Refresher) fail(old *state, now clock, refused ingressauth.Token, err e
 	s := *old
 	s.Failures++
 	s.Err = err
-	s.refused = !refused.IsZero() && sameText(refused, old.Token)
+	s.told = s.told || s.refused && sameText(refused, old.Token)
 	// The nearer the end, the more often: but no more than once in the floor.
 	most := r.longest
 	if old.good(now) && old.ends.known() {
@@ -213,13 +237,16 @@ func (r *Refresher) fail(old *state, now clock, refused ingressauth.Token, err e
 	}
 	wait := min(r.backoff.NextBackOff(), most)
 	if rests, ok := errors.AsType[resting](err); ok {
-		wait = max(wait, rests.rest())
+		wait = max(wait, rests.rest()+spread(rests.rest()/5))
 	}
 	s.due = now.in(max(wait, r.floor))
 	s.Next = s.due.wall
 	r.publish(&s)
-	if old.good(now) {
+	switch {
+	case old.good(now):
 		return []note{{slog.LevelWarn, "the session token was not renewed, and serves on", s.attrs()}}
+	case r.polled && r.lapsed && old.Err != nil && old.Err.Error() == err.Error():
+		return nil // it was said, a second ago
 	}
 	return []note{r.lapse(&s)}
 }
@@ -234,10 +261,21 @@ func (r *Refresher) lapse(s *state) note {
 	return note{slog.LevelError, message, s.attrs()}
 }
 
-func (s *state) attrs() []slog.Attr {
-	attrs := []slog.Attr{slog.Any("error", s.Err), slog.Int("failures", s.Failures), slog.Time("next", s.Next)}
-	if s.ends.known() {
-		attrs = append(attrs, slog.Time("expires", s.Expires))
+// attrs are what there is to say of a state.
+func (s *state) attrs() (attrs []slog.Attr) {
+	if s.Err != nil {
+		attrs = append(attrs, slog.Any("error", s.Err), slog.Int("failures", s.Failures))
+	}
+	if !s.Token.IsZero() {
+		attrs = append(attrs, slog.Any("token", s.Token), slog.Uint64("generation", s.Generation))
+	}
+	for _, at := range []struct {
+		name string
+		time time.Time
+	}{{"next", s.Next}, {"expires", s.Expires}} {
+		if !at.time.IsZero() {
+			attrs = append(attrs, slog.Time(at.name, at.time))
+		}
 	}
 	return attrs
 }
@@ -258,12 +296,10 @@ func (r *Refresher) forget(now clock) {
 func (r *Refresher) dueAfter(now clock, ends instant) (due instant) {
 	if ends.known() {
 		left := ends.until(now)
-		due = now.in(max(left*3/5+spread(left/5), r.floor))
+		due = now.in(max(left/5*3+spread(left/5), r.floor))
 	}
 	if r.interval > 0 {
-		if i := now.in(r.interval*4/5 + spread(r.interval/5)); i.before(due) {
-			due = i
-		}
+		due = earlier(due, now.in(r.interval/5*4+spread(r.interval/5)))
 	}
 	return due
 }
@@ -313,11 +349,11 @@ func (r *Refresher) arm() {
 	if r.flight.Load() == nil {
 		at = s.due
 	}
-	if !r.lapsed && s.Err != nil && s.ends.before(at) {
-		at = s.ends
+	if !r.lapsed && s.Err != nil {
+		at = earlier(at, s.ends)
 	}
-	if watch := now.in(watchTime); r.watched.Load() && (s.due.known() || s.ends.known()) && watch.before(at) {
-		at = watch
+	if r.watched.Load() && (s.due.known() || s.ends.known()) {
+		at = earlier(at, now.in(watchTime))
 	}
 	if r.closed || !at.known() {
 		r.timer.Stop()

@@ -23,13 +23,20 @@ type ClientAuth interface {
 	authenticate(url string, header http.Header, form url.Values) error
 	// tlsConfig is nil where it says nothing.
 	tlsConfig() *tls.Config
+	// check says what is wrong with it before it is used.
+	check() error
 }
 
 // clientAuth is made of functions, of which fmt prints addresses.
 type clientAuth struct {
 	add func(url string, header http.Header, form url.Values) error
 	tls func() *tls.Config
+	err error // of its parts
 }
+
+func (a clientAuth) check() error { return a.err }
+
+var errNoClient = errors.New("a client without an id")
 
 func (a clientAuth) authenticate(url string, header http.Header, form url.Values) error {
 	return a.add(url, header, form)
@@ -45,7 +52,13 @@ func (a clientAuth) tlsConfig() *tls.Config {
 // ClientSecretBasic returns the method client_secret_basic (RFC 6749, section 2.3.1). The secret
 // is asked for each time, so that it may be replaced, and may be asked for concurrently.
 func ClientSecretBasic(clientID string, secret func() (string, error)) ClientAuth {
-	return clientAuth{add: func(_ string, header http.Header, _ url.Values) error {
+	a := clientAuth{}
+	if clientID == "" {
+		a.err = errNoClient
+	} else if secret == nil {
+		a.err = errors.New("ClientSecretBasic without a secret")
+	}
+	a.add = func(_ string, header http.Header, _ url.Values) error {
 		s, err := secret()
 		if err == nil && s == "" {
 			err = errors.New("it is empty")
@@ -56,7 +69,8 @@ func ClientSecretBasic(clientID string, secret func() (string, error)) ClientAut
 		request := http.Request{Header: header}
 		request.SetBasicAuth(url.QueryEscape(clientID), url.QueryEscape(s))
 		return nil
-	}}
+	}
+	return a
 }
 
 // assertionTime is how long an assertion is good for.
@@ -68,29 +82,25 @@ const assertionTime = time.Minute
 // "aud" is the audience: the server's issuer identifier, or if it is empty, the URL of the token
 // endpoint.
 func PrivateKeyJWT(clientID, keyID, audience string, key crypto.Signer) ClientAuth {
-	return clientAuth{add: func(endpoint string, _ http.Header, form url.Values) error {
-		alg, err := jws.Algorithm(key.Public())
-		if err != nil {
-			return fmt.Errorf("client assertion: %w", err)
-		}
+	a := clientAuth{}
+	var alg string
+	if clientID == "" {
+		a.err = errNoClient
+	} else if key == nil {
+		a.err = errors.New("PrivateKeyJWT without a key")
+	} else {
+		alg, a.err = jws.Algorithm(key.Public())
+	}
+	a.add = func(endpoint string, _ http.Header, form url.Values) error {
 		header := map[string]string{"alg": alg, "typ": "JWT"}
 		if keyID != "" {
 			header["kid"] = keyID
 		}
 		now := time.Now()
-		claims := map[string]any{
+		assertion, err := sign(key, header, map[string]any{
 			"iss": clientID, "sub": clientID, "aud": cmp.Or(audience, endpoint), "jti": rand.Text(),
 			"iat": now.Unix(), "exp": now.Add(assertionTime).Unix(),
-		}
-		h, err := json.Marshal(header)
-		if err != nil {
-			return fmt.Errorf("client assertion: %w", err)
-		}
-		c, err := json.Marshal(claims)
-		if err != nil {
-			return fmt.Errorf("client assertion: %w", err)
-		}
-		assertion, err := jws.Sign(key, string(h), string(c))
+		})
 		if err != nil {
 			return fmt.Errorf("client assertion: %w", err)
 		}
@@ -98,7 +108,21 @@ func PrivateKeyJWT(clientID, keyID, audience string, key crypto.Signer) ClientAu
 		form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
 		form.Set("client_assertion", assertion)
 		return nil
-	}}
+	}
+	return a
+}
+
+// sign returns a JWT.
+func sign(key crypto.Signer, header, claims any) (string, error) {
+	h, err := json.Marshal(header)
+	if err != nil {
+		return "", err
+	}
+	c, err := json.Marshal(claims)
+	if err != nil {
+		return "", err
+	}
+	return jws.Sign(key, string(h), string(c))
 }
 
 // TLSClientAuth returns the methods tls_client_auth and self_signed_tls_client_auth (RFC 8705).
@@ -109,6 +133,9 @@ func TLSClientAuth(clientID string, certificate func(*tls.CertificateRequestInfo
 		form.Set("client_id", clientID)
 		return nil
 	}}
+	if clientID == "" {
+		a.err = errNoClient
+	}
 	if certificate != nil {
 		a.tls = func() *tls.Config { return &tls.Config{GetClientCertificate: certificate} }
 	}

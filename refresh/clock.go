@@ -38,9 +38,21 @@ func (i instant) reached(now clock) bool {
 	return i.known() && (!now.monotonic.Before(i.monotonic) || !now.wall.Before(i.wall))
 }
 
-// before reports whether i is known, and earlier than other or other is not.
-func (i instant) before(other instant) bool {
-	return i.known() && (!other.known() || i.monotonic.Before(other.monotonic))
+// earlier returns when either of two instants has been reached.
+func earlier(a, b instant) instant {
+	switch {
+	case !a.known():
+		return b
+	case !b.known():
+		return a
+	}
+	if b.monotonic.Before(a.monotonic) {
+		a.monotonic = b.monotonic
+	}
+	if b.wall.Before(a.wall) {
+		a.wall = b.wall
+	}
+	return a
 }
 
 // until returns how far away it is by the monotonic clock, or, where less, by the other.

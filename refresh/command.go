@@ -24,7 +24,8 @@ import (
 // nothing else, so that it gets no token by accident. What it prints on standard error goes to
 // Log, with whatever looks like a token masked. It succeeds if its exit code is 0; with that,
 // and no output, there is no token ([ingressauth.ErrNoToken]). Where the time is over, or the
-// context ends, it is killed, on Unix with its process group.
+// context ends, it is killed, on Unix with its process group; so is what it leaves there when it
+// fails. What it leaves when it succeeds lives on, and is not waited for.
 type Command struct {
 	// Args are the program, which is searched for in PATH if it has no slash in it, and its
 	// arguments.
@@ -104,6 +105,9 @@ func (c *Command) run(ctx context.Context) (ingressauth.Token, error) {
 		run = (*exec.Cmd).Run
 	}
 	err := run(cmd)
+	if err != nil && cmd.Process != nil {
+		cmd.Cancel() // and what it has started
+	}
 	t, err := c.outcome(ctx, out, err)
 	c.report(errs, out, err)
 	return t, err
@@ -116,9 +120,9 @@ func (c *Command) outcome(ctx context.Context, out *bounded, err error) (ingress
 	switch {
 	case len(out.kept) > tokentext.Max:
 		return ingressauth.Token{}, fmt.Errorf("its output is no token: %w", tokentext.ErrTooLong)
+	case errors.Is(err, exec.ErrWaitDelay): // it has ended well, and left somebody behind
 	case ctx.Err() != nil && err != nil:
 		return ingressauth.Token{}, context.Cause(ctx)
-	case errors.Is(err, exec.ErrWaitDelay): // it has ended well, and left somebody behind
 	case exited:
 		return ingressauth.Token{}, fmt.Errorf("%v", exit.ProcessState)
 	case err != nil:
@@ -163,8 +167,8 @@ func (c *Command) environment() []string {
 // report logs what it printed on standard error, without what may be a token.
 func (c *Command) report(errs, out *bounded, err error) {
 	text := errs.kept
-	if errs.cut { // the first line may begin in the middle of one
-		_, text, _ = bytes.Cut(text, []byte("\n"))
+	if errs.cut {
+		text = fromWord(text)
 	}
 	said := strings.ToValidUTF8(string(bytes.TrimSpace(text)), "\uFFFD")
 	if said == "" || c.Log == nil {
@@ -176,6 +180,18 @@ func (c *Command) report(errs, out *bounded, err error) {
 	}
 	said = tokentext.Mask(said, tokentext.TrimSpace(string(out.kept)))
 	c.Log.Log(context.Background(), level, "the token command says on standard error", "text", said)
+}
+
+// fromWord returns text from the beginning of its first whole line, or else word, since half a
+// token may not look like one.
+func fromWord(text []byte) []byte {
+	if _, rest, _ := bytes.Cut(text, []byte("\n")); len(bytes.TrimSpace(rest)) > 0 {
+		return rest
+	}
+	if _, rest, ok := bytes.Cut(text, []byte(" ")); ok {
+		return append([]byte("... "), rest...)
+	}
+	return []byte("(a long word)")
 }
 
 // bounded keeps what is written to it, up to a bound: the first, or the last of it.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -43,6 +44,9 @@ func TestCommand(t *testing.T) {
 		{"no input", shell("cat; echo " + secret), secret, "", ""},
 		{"what is said is logged", shell("echo hello >&2; echo " + secret), secret, "", "DEBUG the token command says on standard error text=hello"},
 		{"a daemon that keeps the pipe", shell("sleep 5 & echo " + secret), secret, "", ""},
+		{"a daemon that keeps the pipe, and little time", &refresh.Command{Args: []string{"sh", "-c", "sleep 5 & echo " + secret}, Timeout: 600 * time.Millisecond}, secret, "", ""},
+		{"a long line", shell("head -c 9000 /dev/zero | tr '\\0' x >&2; echo ' is too long' >&2; exit 1"), "", "exit status 1", "text=... is too long"},
+		{"a long word", shell("head -c 9000 /dev/zero | tr '\\0' x >&2; exit 1"), "", "exit status 1", "text=(a long word)"},
 		{"nothing", shell("true"), "", "run token command: no session token: it printed nothing", ""},
 		{"white space", shell("echo; echo"), "", "no session token: it printed nothing", ""},
 		{"failure", shell("echo " + secret + "; exit 3"), "", "run token command: exit status 3", ""},
@@ -163,6 +167,37 @@ func TestCommandCanceled(t *testing.T) {
 		for deadline := time.Now().Add(20 * time.Second); syscall.Kill(pid, 0) == nil && !isZombie(pid); time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("process %d is left", pid)
+			}
+		}
+	}
+}
+
+// TestCommandLeaves has nothing be left of a command that fails, and what one leaves that does
+// not fail.
+func TestCommandLeaves(t *testing.T) {
+	for _, code := range []string{"0", "1"} {
+		c := shell("sleep 7 >/dev/null 2>&1 & echo $!; exit " + code)
+		var out strings.Builder
+		c.Run = func(cmd *exec.Cmd) error {
+			cmd.Stdout = io.MultiWriter(cmd.Stdout, &out)
+			return cmd.Run()
+		}
+		c.Token(t.Context())
+		pid, err := strconv.Atoi(strings.TrimSpace(out.String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := func() bool { return syscall.Kill(pid, 0) == nil && !isZombie(pid) }
+		if code == "0" {
+			if !left() {
+				t.Error("it is killed")
+			}
+			syscall.Kill(pid, syscall.SIGKILL)
+			continue
+		}
+		for deadline := time.Now().Add(5 * time.Second); left(); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("it is left")
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package refresh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/ingressauth/ingressauth"
+	"github.com/ingressauth/ingressauth/internal/tokentext"
 	"github.com/ingressauth/ingressauth/internal/webclient"
 )
 
@@ -36,12 +38,15 @@ type Endpoint struct {
 	// the caller's.
 	Auth ClientAuth
 
-	// Subject has the token to exchange. Nil means the client's own grant.
+	// Subject has the token to exchange. If it is an [ingressauth.Renewer] and the endpoint
+	// refuses its token ("invalid_grant"), it is told, and what it has then is tried once. Nil
+	// means the client's own grant.
 	Subject ingressauth.Source
 
 	// Chain has each exchange be of the token that was issued last: then the endpoint renews
 	// the subject's own token. It begins again with that of Subject when Subject has
-	// another one, and when the one issued last has expired or was refused.
+	// another one, and when the one issued last has expired, or was refused by whomever. What
+	// is of another session than the one before is an error.
 	Chain bool
 
 	// Parameters are sent, too: scope, audience, resource, requested_token_type, and
@@ -72,6 +77,7 @@ type Endpoint struct {
 type link struct {
 	first  ingressauth.Token // of Subject, at its beginning
 	issued ingressauth.Token
+	kind   string // of that, a "token type" of RFC 8693
 	ends   instant
 }
 
@@ -79,6 +85,7 @@ const (
 	grantClientCredentials = "client_credentials"
 	grantTokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange"
 	typeAccessToken        = "urn:ietf:params:oauth:token-type:access_token"
+	typeRefreshToken       = "urn:ietf:params:oauth:token-type:refresh_token"
 
 	// maxAnswer bounds an answer, in bytes. JSON may take six for one.
 	maxAnswer = 256 << 10
@@ -113,6 +120,9 @@ func (e *Endpoint) Revoke(ctx context.Context, token ingressauth.Token) error {
 		return err
 	}
 	form := url.Values{"token": {token.Reveal()}, "token_type_hint": {"access_token"}}
+	if id := e.Parameters.Get("client_id"); id != "" {
+		form.Set("client_id", id)
+	}
 	if _, _, err := e.post(ctx, e.RevocationURL, form); err != nil {
 		return fmt.Errorf("revoke token: %w", err)
 	}
@@ -131,52 +141,86 @@ func (e *Endpoint) request(ctx context.Context, refused ingressauth.Token) (issu
 	if err := e.check(); err != nil {
 		return issued{}, err
 	}
-	form := maps.Clone(e.Parameters)
-	if form == nil {
-		form = make(url.Values)
+	if e.Subject == nil {
+		got, _, err := e.grant(ctx, url.Values{"grant_type": {grantClientCredentials}})
+		return got, err
 	}
-	form.Set("grant_type", grantClientCredentials)
-	var first ingressauth.Token
-	if e.Subject != nil {
-		var err error
-		if first, err = e.Subject.Token(ctx); err != nil {
-			return issued{}, fmt.Errorf("the subject to exchange: %w", err)
-		}
-		form.Set("grant_type", grantTokenExchange)
-		form.Set("subject_token", e.subject(first, refused).Reveal())
-		if !form.Has("subject_token_type") {
-			form.Set("subject_token_type", typeAccessToken)
-		}
-	}
-	began := now()
-	answer, secrets, err := e.post(ctx, e.URL, form)
+	first, err := e.Subject.Token(ctx)
 	if err != nil {
-		return issued{}, err
+		return issued{}, fmt.Errorf("the subject to exchange: %w", err)
 	}
-	got, err := parseAnswer(answer, secrets)
-	if err == nil && e.Subject != nil {
-		l := link{first: first, issued: got.token}
-		if got.life > 0 {
-			l.ends = began.in(got.life)
+	subject := e.next(first, refused)
+	got, err := e.exchange(ctx, subject)
+	if subject.issued != first && isInvalidGrant(err) { // the chain is broken
+		subject = link{first: first, issued: first}
+		got, err = e.exchange(ctx, subject)
+	}
+	if renewer, ok := e.Subject.(ingressauth.Renewer); ok && isInvalidGrant(err) {
+		if other, e2 := renewer.Renew(ctx, first); e2 == nil && !sameText(other, first) {
+			return e.exchange(ctx, link{first: other, issued: other})
 		}
-		e.lock.Lock()
-		e.link = l
-		e.lock.Unlock()
 	}
 	return got, err
 }
 
-// subject returns the token to exchange.
-func (e *Endpoint) subject(first, refused ingressauth.Token) ingressauth.Token {
+// isInvalidGrant reports whether a server has refused the subject.
+func isInvalidGrant(err error) bool {
+	e, ok := errors.AsType[*EndpointError](err)
+	return ok && e.Code == "invalid_grant"
+}
+
+// next returns what is to be exchanged: the last link of the chain, or its beginning.
+func (e *Endpoint) next(first, refused ingressauth.Token) link {
 	e.lock.Lock()
 	defer e.lock.Unlock()
 	l, at := e.link, now()
-	ends, ok := l.issued.Expiry()
+	expiry, ok := l.issued.Expiry()
 	if !e.Chain || l.issued.IsZero() || first != l.first || sameText(l.issued, refused) ||
-		l.ends.reached(at) || ok && !at.wall.Before(ends) {
-		return first
+		l.ends.reached(at) || ok && !at.wall.Before(expiry) {
+		return link{first: first, issued: first}
 	}
-	return l.issued
+	return l
+}
+
+// exchange exchanges the token of a link, and makes what is issued the next one.
+func (e *Endpoint) exchange(ctx context.Context, subject link) (issued, error) {
+	form := url.Values{"grant_type": {grantTokenExchange}, "subject_token": {subject.issued.Reveal()}}
+	kind := subject.kind
+	if kind == "" && !e.Parameters.Has("subject_token_type") {
+		kind = typeAccessToken
+	}
+	if kind != "" {
+		form.Set("subject_token_type", kind)
+	}
+	began := now()
+	got, kind, err := e.grant(ctx, form)
+	if err != nil || !e.Chain {
+		return got, err
+	}
+	before, after := peekSession(subject.issued), peekSession(got.token)
+	if subject.kind != "" && after.isOther(before) {
+		return issued{}, errOther
+	}
+	l := link{first: subject.first, issued: got.token, kind: cmp.Or(kind, typeAccessToken)}
+	if got.life > 0 {
+		l.ends = began.in(got.life)
+	}
+	e.lock.Lock()
+	defer e.lock.Unlock()
+	e.link = l
+	return got, nil
+}
+
+// grant asks for a token. It returns its "issued_token_type", too, or "".
+func (e *Endpoint) grant(ctx context.Context, form url.Values) (got issued, kind string, err error) {
+	all := make(url.Values)
+	maps.Copy(all, e.Parameters)
+	maps.Copy(all, form)
+	answer, secrets, err := e.post(ctx, e.URL, all)
+	if err != nil {
+		return issued{}, "", err
+	}
+	return parseAnswer(answer, secrets)
 }
 
 // post sends a form, as the client, and returns the answer's body, and what was secret of the
@@ -205,7 +249,7 @@ func (e *Endpoint) post(outer context.Context, target string, form url.Values) (
 
 // secretsOf are the secrets in a request.
 func secretsOf(header http.Header, form url.Values) []string {
-	secrets := []string{form.Get("subject_token"), form.Get("token"), form.Get("client_assertion")}
+	secrets := []string{form.Get("subject_token"), form.Get("actor_token"), form.Get("token"), form.Get("client_assertion")}
 	request := http.Request{Header: header}
 	if _, secret, ok := request.BasicAuth(); ok {
 		plain, _ := url.QueryUnescape(secret)
@@ -217,19 +261,28 @@ func secretsOf(header http.Header, form url.Values) []string {
 func (e *Endpoint) send(request *http.Request, secrets []string) ([]byte, error) {
 	response, err := e.client.Do(request)
 	if err != nil {
-		return nil, webclient.WithoutHost(err)
+		return nil, withoutSecrets(webclient.WithoutHost(err), secrets)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return nil, webclient.WithoutHost(err)
+		return nil, withoutSecrets(webclient.WithoutHost(err), secrets)
 	case response.StatusCode != http.StatusOK:
 		return nil, parseError(response, body, secrets)
 	case len(body) > maxAnswer:
 		return nil, fmt.Errorf("the answer is longer than %d KiB", maxAnswer>>10)
 	}
 	return body, nil
+}
+
+// withoutSecrets returns an error without what may be a token in its text: what is no answer of
+// HTTP is quoted there.
+func withoutSecrets(err error, secrets []string) error {
+	if text := err.Error(); tokentext.Mask(text, secrets...) != text {
+		return errors.New(tokentext.Mask(text, secrets...))
+	}
+	return err
 }
 
 // check says what is wrong with the fields, and makes the client.
@@ -270,6 +323,11 @@ func (e *Endpoint) checkFields() error {
 		return errors.New("an Endpoint with a Transport of its own, which has to present the certificate: give TLSClientAuth none")
 	case e.Chain && e.Subject == nil:
 		return errors.New("an Endpoint with Chain needs a Subject to begin with")
+	}
+	if e.Auth != nil {
+		if err := e.Auth.check(); err != nil {
+			return err
+		}
 	}
 	for _, name := range ours {
 		if e.Parameters.Has(name) && !(name == "client_id" && e.Auth == nil) {

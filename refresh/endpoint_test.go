@@ -130,7 +130,7 @@ func TestPrivateKeyJWT(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = (&refresh.Endpoint{URL: server.URL, Auth: refresh.PrivateKeyJWT("c", "", "", p384)}).Token(t.Context())
-	wantError(t, err, "client assertion: a key is P-256, Ed25519, or RSA of 2048 bits or more")
+	wantError(t, err, "ask token endpoint: a key is P-256, Ed25519, or RSA of 2048 bits or more")
 }
 
 // newCertificate returns a certificate of this name that signs itself.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -74,8 +75,8 @@ func (f *File) explain(ctx context.Context, err error) error {
 }
 
 func (f *File) check() error {
-	if f.Path == "" {
-		return errors.New("a File without a Path")
+	if !filepath.IsAbs(f.Path) {
+		return errors.New("a File without an absolute Path")
 	}
 	return nil
 }

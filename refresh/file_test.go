@@ -2,6 +2,7 @@ package refresh_test
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,8 +49,12 @@ func TestFile(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 		replace(t, path, "second\n")
 	}()
-	if got, err := f.Renew(t.Context(), first); err != nil || got != second {
-		t.Error(got, err)
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		if got, err := f.Renew(t.Context(), first); err == nil && got == second {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatal(got, err)
+		}
 	}
 	if _, err := f.Renew(t.Context(), second); !errors.Is(err, ingressauth.ErrNoToken) || strings.Contains(err.Error(), "variable") {
 		t.Error(err)
@@ -65,13 +70,21 @@ func TestFile(t *testing.T) {
 // TestFileFollowed has a Refresher follow a file.
 func TestFileFollowed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
-	r := start(t, refresh.Config{Source: &refresh.File{Path: path}, Interval: 10 * time.Millisecond})
+	log := &logged{}
+	r := start(t, refresh.Config{Source: &refresh.File{Path: path}, Interval: 10 * time.Millisecond, Log: slog.New(log)})
 	state, changed := r.State()
 	for state.Err == nil {
 		<-changed
 		state, changed = r.State()
 	}
 	wantError(t, state.Err, "it does not exist")
+	for state.Failures < 5 {
+		<-changed
+		state, changed = r.State()
+	}
+	if lines := log.take("ERROR there is no session token: it could not be got"); len(lines) != 1 {
+		t.Errorf("logged: %q", lines)
+	}
 	for n := uint64(1); n <= 20; n++ {
 		text := strings.Repeat("x", int(n))
 		replace(t, path, text)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,21 +17,23 @@ import (
 
 // Config is what a [Refresher] is made of.
 type Config struct {
-	// Source has the tokens: a [Command], an [Endpoint], a [File], or any other. Each time
-	// that a token is due it is asked for one; if it is an [ingressauth.Renewer], it is told
-	// of a token that a server refused. One call at a time is made, which has a minute, and
-	// whose context ends when the Refresher is closed. It is required.
+	// Source has the tokens: a [Command], an [Endpoint], a [File], or any other, of whose
+	// tokens it is known when they end only where they say so themselves. Each time that a
+	// token is due it is asked for one; if it is an [ingressauth.Renewer], it is told of a
+	// token that a server refused. One call at a time is made, which has a minute, and whose
+	// context ends when the Refresher is closed. It is required.
 	Source ingressauth.Source
 
 	// Interval is how old a token gets before it is renewed, if its own end does not have it
 	// renewed sooner: by up to a fifth of that less, at random. 0 means that a token of
 	// which nobody says when it ends is renewed only when [Refresher.Renew] asks for another,
-	// and of a [File] a second.
+	// and of a [File] a second. What is above 0 is 10 milliseconds at least.
 	Interval time.Duration
 
-	// Log is told what happens, and no token: at the level debug of a token that was
-	// renewed, info when the source works again, warn of each failure while there is still a
-	// token, error when there is none any more. Nil means that nothing is logged.
+	// Log is told what happens, and no token: at the level debug of a new token, info when
+	// the source works again, warn of each failure while there is still a token, error of
+	// each while there is none, and when that begins. Its handler must not close the
+	// Refresher, which waits for it. Nil means that nothing is logged.
 	Log *slog.Logger
 
 	// Now is the wall clock. Nil means [time.Now]. Time is measured by the monotonic clock
@@ -39,8 +42,10 @@ type Config struct {
 }
 
 const (
-	// floorTime is how often the source is asked at most, unless the interval is less.
+	// floorTime is how far apart two attempts are at least, unless the interval is less.
 	floorTime = time.Second
+	// shortestInterval keeps a slip, of a unit say, from being a flood.
+	shortestInterval = 10 * time.Millisecond
 	// attemptTime bounds an attempt.
 	attemptTime = time.Minute
 	// watchTime is how often the clocks are looked at for whoever watches: timers stand
@@ -50,8 +55,8 @@ const (
 	longestBackoff = time.Minute
 	// revokeTime bounds what Close does at the source.
 	revokeTime = 10 * time.Second
-	// maxEarlier is how many tokens besides the newest are revoked in the end.
-	maxEarlier = 8
+	// maxEarlier is how many tokens are revoked in the end, the newest and those before.
+	maxEarlier = 8 + 1
 )
 
 // Refresher is a [ingressauth.Renewer] whose token is renewed before it ends. It is made by
@@ -62,6 +67,7 @@ type Refresher struct {
 	interval time.Duration
 	floor    time.Duration // between two attempts, at least
 	longest  time.Duration // between two of which the first failed, at most
+	polled   bool          // the source costs little, and is asked often
 	log      *slog.Logger
 	now      func() time.Time // nil means time.Now
 
@@ -112,14 +118,18 @@ type State struct {
 // state is a State and what else is to be known. It does not change.
 type state struct {
 	State
-	ends    instant
-	due     instant
-	refused bool          // by a server, which the source was told, or will be
+	got     time.Time     // when Token came first, by the monotonic clock
+	said    instant       // when it ends, as the source says
+	ends    instant       // when it ends: then, or as it says itself
+	due     instant       // when the source is asked again
+	refused bool          // by a server: the source is told of it, until it has another
+	told    bool          // it was
+	session session       // of this token, or of the last that named one
 	next    chan struct{} // closed when this is no longer what is known
 }
 
 // errClosed is what a closed Refresher has in place of a token.
-var errClosed = fmt.Errorf("%w: the refresher is closed", ingressauth.ErrNoToken)
+var errClosed = errors.New("the refresher of session tokens is closed")
 
 // New returns a Refresher and has it ask the source for the first time. It does not wait for
 // that. It returns an error if the configuration makes no sense. The caller closes it.
@@ -132,19 +142,19 @@ func New(c Config) (*Refresher, error) {
 			return nil, fmt.Errorf("refresh: %w", err)
 		}
 	}
-	if c.Interval < 0 {
-		return nil, errors.New("refresh: a negative Interval")
+	if c.Interval < 0 || c.Interval > 0 && c.Interval < shortestInterval {
+		return nil, fmt.Errorf("refresh: an Interval of less than %v", shortestInterval)
 	}
 	r := &Refresher{source: c.Source, interval: c.Interval, floor: floorTime, longest: longestBackoff, log: c.Log, now: c.Now}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
 	if s, ok := c.Source.(polled); ok {
-		r.longest = s.every()
+		r.polled, r.longest = true, s.every()
 		r.interval = cmp.Or(c.Interval, r.longest)
 	}
 	if r.interval > 0 {
-		r.floor = min(r.floor, r.interval*4/5)
+		r.floor = min(r.floor, r.interval/5*4)
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.backoff = backoff.NewExponentialBackOff()
@@ -178,8 +188,9 @@ func (r *Refresher) Token(ctx context.Context) (ingressauth.Token, error) {
 // [ingressauth.Renewer]. If there is another by now, it is that. Else the source is asked, once
 // for all who call meanwhile, and told of the refusal. If it has none but the refused one, the
 // error wraps [ingressauth.ErrNoToken], and the refused one remains what Token returns, as
-// other servers may take it. The source is asked once a second at most, for which Renew waits;
-// when that has failed, Renew returns why until the next attempt is due.
+// other servers may take it. The source is asked once a second at most (or in four fifths of the
+// interval, if that is less), for which Renew waits. When it was told of a refusal in vain, Renew
+// returns why until the next attempt is due; of each the source is told until it has another.
 func (r *Refresher) Renew(ctx context.Context, refused ingressauth.Token) (ingressauth.Token, error) {
 	return r.another(ctx, refused)
 }
@@ -194,7 +205,17 @@ func (r *Refresher) another(ctx context.Context, refused ingressauth.Token) (ing
 			return s.Token, nil
 		}
 		f := r.flight.Load()
-		if r.closed || f == nil && s.Err != nil && !s.due.reached(now) {
+		news := false // for the source
+		if !r.closed && !refused.IsZero() && sameText(s.Token, refused) {
+			marked := *s
+			marked.refused = true
+			r.state.Store(&marked) // nobody who watches sees a difference
+			s, news = &marked, !s.told
+		}
+		if e, ok := errors.AsType[resting](s.Err); ok && e.rest() > 0 {
+			news = false // the source wants to be left alone, whatever there is to tell
+		}
+		if r.closed || f == nil && s.Err != nil && !s.due.reached(now) && !news {
 			r.lock.Unlock()
 			return ingressauth.Token{}, s.failure(now)
 		}
@@ -221,7 +242,8 @@ func (r *Refresher) another(ctx context.Context, refused ingressauth.Token) (ing
 
 // State returns what is known, and a channel that is closed when that is no longer so: after a
 // new token, and after a failure. Whoever asks again then gets what is known by that time, and
-// so skips what came between. Expiry changes nothing of it.
+// so skips what came between. Expiry changes nothing of it. From the first call on, the clocks
+// are looked at every five seconds.
 func (r *Refresher) State() (State, <-chan struct{}) {
 	if !r.watched.Load() {
 		r.lock.Lock()
@@ -234,11 +256,10 @@ func (r *Refresher) State() (State, <-chan struct{}) {
 }
 
 // Close ends the Refresher, and waits for an attempt that is under way, which it cancels. From
-// then on there is no token, and State's channel, closed once more, leads to an error that wraps
-// [ingressauth.ErrNoToken]. If the source has a method Revoke(context.Context,
-// ingressauth.Token) error, as an [Endpoint] has, it revokes the newest token, and up to eight
-// before it that have not ended, within ten seconds. The error is of that; one that is
-// [errors.ErrUnsupported] is none. Called again it returns the same.
+// then on there is an error in place of a token, as State says, too. If the source has a method
+// Revoke(context.Context, ingressauth.Token) error, as an [Endpoint] has, it revokes the newest
+// token, and up to eight before it that have not ended, all at once, within ten seconds. The error
+// is of that; one that is [errors.ErrUnsupported] is none. Called again it returns the same.
 func (r *Refresher) Close() error {
 	r.closing.Do(func() {
 		r.lock.Lock()
@@ -267,15 +288,20 @@ func (r *Refresher) revoke() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), revokeTime)
 	defer cancel()
-	var failed []error
-	for _, f := range r.earlier {
-		if f.ends.reached(r.clock()) {
+	r.forget(r.clock())
+	failed := make([]error, len(r.earlier))
+	var wait sync.WaitGroup
+	for i, f := range r.earlier {
+		if slices.ContainsFunc(r.earlier[:i], func(other former) bool { return sameText(other.token, f.token) }) {
 			continue
 		}
-		if err := revoker.Revoke(ctx, f.token); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-			failed = append(failed, fmt.Errorf("revoke session token %v: %w", f.token, err))
-		}
+		wait.Go(func() {
+			if err := revoker.Revoke(ctx, f.token); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+				failed[i] = fmt.Errorf("revoke session token %v: %w", f.token, err)
+			}
+		})
 	}
+	wait.Wait()
 	return errors.Join(failed...)
 }
 
@@ -289,13 +315,16 @@ func (s *state) has(now clock, refused ingressauth.Token) bool {
 
 // failure says why there is no token, where an attempt has failed.
 func (s *state) failure(now clock) error {
+	why := s.Err
 	switch {
-	case s.Err == errClosed:
-		return s.Err
+	case why == errClosed:
+		return why
 	case s.Token.IsZero():
-		return fmt.Errorf("get session token: %w", s.Err)
+		return fmt.Errorf("get session token: %w", why)
 	case s.good(now):
-		return fmt.Errorf("renew refused session token: %w", s.Err)
+		return fmt.Errorf("renew refused session token: %w", why)
+	case errors.Is(why, ingressauth.ErrNoToken): // there was one: no other source's may take its place
+		why = errors.New(why.Error())
 	}
-	return fmt.Errorf("the session token expired at %s and could not be renewed: %w", s.Expires.UTC().Format(time.RFC3339), s.Err)
+	return fmt.Errorf("the session token expired at %s and could not be renewed: %w", s.Expires.UTC().Format(time.RFC3339), why)
 }

@@ -50,6 +50,9 @@ func Signature(key crypto.Signer, signed string) ([]byte, error) {
 		if _, err := asn1.Unmarshal(signature, &rs); err != nil {
 			return nil, err
 		}
+		if rs.R.BitLen() > 256 || rs.S.BitLen() > 256 {
+			return nil, errors.New("the key has returned no signature of P-256")
+		}
 		signature = append(rs.R.FillBytes(make([]byte, 32)), rs.S.FillBytes(make([]byte, 32))...)
 	}
 	return signature, nil

@@ -3,6 +3,7 @@
 package refreshtest
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -234,11 +235,20 @@ func (e *Endpoint) Close() {
 // RoundTrip answers a request without a network, whatever host it is to, so that fake time
 // ([testing/synctest]) passes meanwhile; [http.RoundTripper].
 func (e *Endpoint) RoundTrip(r *http.Request) (*http.Response, error) {
+	own := r.Clone(r.Context())
+	if r.Body != nil {
+		body, err := io.ReadAll(r.Body)
+		r.Body.Close()
+		if err != nil {
+			return nil, err
+		}
+		own.Body = io.NopCloser(bytes.NewReader(body))
+	}
 	w := httptest.NewRecorder()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		e.ServeHTTP(w, r)
+		e.ServeHTTP(w, own)
 	}()
 	select {
 	case <-done:

@@ -1,0 +1,152 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ingressauth/ingressauth"
+	"github.com/ingressauth/ingressauth/refresh/refreshtest"
+)
+
+func init() { testPrograms["requester"] = requester }
+
+// requester sends requests to $SERVICE by a Transport, which sends one that is refused once
+// more, until the answer is that it is over.
+func requester() int {
+	service := os.Getenv("SERVICE")
+	ingressauth.Default.RenewWait = time.Second
+	client := &http.Client{Transport: &ingressauth.Transport{Origins: []string{service}}}
+	for {
+		response, err := client.Get(service + "/go")
+		if err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		io.Copy(io.Discard, response.Body)
+		response.Body.Close()
+		switch response.StatusCode {
+		case http.StatusGone:
+			return 0
+		case http.StatusOK:
+		default:
+			fmt.Println("go: refused again:", response.StatusCode)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// The same in other languages: who is refused reads the token anew, and sends the request once
+// more.
+const (
+	curlRequester = `
+send() { ingressauth headers | curl -sS -o /dev/null -w '%{http_code}' -H @- "$SERVICE/curl"; }
+while code=$(send); do
+	[ "$code" = 401 ] && code=$(send)
+	case $code in 200) ;; 410) exit 0 ;; *) echo "curl: refused again: $code" ;; esac
+	sleep 0.05
+done
+echo curl: it failed`
+	nodeRequester = `
+const fs = require("node:fs"), http = require("node:http");
+const agent = new http.Agent({ keepAlive: true });
+const send = () => new Promise((resolve, reject) => {
+  const token = fs.readFileSync(process.env.CLAUDE_SESSION_INGRESS_TOKEN_FILE, "utf8").trim();
+  http.get(process.env.SERVICE + "/node", { agent, headers: { authorization: "Bearer " + token } }, (r) => {
+    r.resume().on("end", () => resolve(r.statusCode));
+  }).on("error", reject);
+});
+(async () => {
+  for (;;) {
+    let code = await send();
+    if (code === 401) code = await send();
+    if (code === 410) process.exit(0);
+    if (code !== 200) console.log("node: refused again: " + code);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+})();`
+	pythonRequester = `
+import http.client, os, time, urllib.parse
+connection = http.client.HTTPConnection(urllib.parse.urlparse(os.environ["SERVICE"]).netloc)
+def send():
+    token = open(os.environ["CLAUDE_SESSION_INGRESS_TOKEN_FILE"]).read().strip()
+    connection.request("GET", "/python", headers={"Authorization": "Bearer " + token})
+    response = connection.getresponse()
+    response.read()
+    return response.status
+while True:
+    code = send()
+    if code == 401: code = send()
+    if code == 410: break
+    if code != 200: print("python: refused again:", code, flush=True)
+    time.sleep(0.005)`
+)
+
+// TestRunRotations has a thousand rotations while eight processes below a run send requests to
+// a service that takes the newest two generations: none is refused after it was sent once more.
+func TestRunRotations(t *testing.T) {
+	need(t, "bash", "curl", "node", "python3")
+	const rotations = 1000
+	issuer := refreshtest.NewEndpoint()
+	defer issuer.Close()
+	var lock sync.Mutex
+	requests, refused := make(map[string]int), make(map[string]int)
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		accepted := issuer.Accepts(text, 2)
+		lock.Lock()
+		requests[r.URL.Path]++
+		if !accepted {
+			refused[r.URL.Path]++
+		}
+		lock.Unlock()
+		switch {
+		case issuer.Issued() > rotations:
+			w.WriteHeader(http.StatusGone)
+		case !accepted:
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer service.Close()
+
+	w := newRunWorld(t)
+	dir := t.TempDir()
+	w.set("SERVICE="+service.URL, "REQUESTER="+w.program("requester"))
+	var script strings.Builder
+	for interpreter, text := range map[string]string{"bash": curlRequester, "node": nodeRequester, "python3": pythonRequester} {
+		path := filepath.Join(dir, interpreter)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&script, "%[1]s %[2]s & %[1]s %[2]s & ", interpreter, path)
+	}
+	fmt.Fprintf(&script, `"$REQUESTER" & "$REQUESTER" & wait`)
+	events := filepath.Join(dir, "events")
+	source := sourceFor(t, map[string]any{"from": "endpoint:" + issuer.URL, "subject": "session", "refresh": os.Getenv("ROT")})
+	begun := time.Now()
+	out, errs, code := w.output(w.run("--source", source, "--events", events, "--", "bash", "-c", script.String()))
+	if out != "" || errs != "" || code != 0 {
+		t.Errorf("%s%s%d", out, errs, code)
+	}
+	if failures := eventsOf(t, events, eventFailure); len(failures) > 0 {
+		t.Errorf("failures: %v", failures)
+	}
+	lock.Lock()
+	defer lock.Unlock()
+	t.Logf("%d rotations in %v; requests %v, of which were sent once more %v", issuer.Issued()-1, time.Since(begun), requests, refused)
+	for path, least := range map[string]int{"/go": rotations, "/node": rotations, "/python": rotations, "/curl": rotations / 4} {
+		if requests[path] < least {
+			t.Errorf("%d requests to %s, want %d at least", requests[path], path, least)
+		}
+	}
+}
