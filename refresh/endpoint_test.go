@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -486,6 +487,34 @@ func TestChain(t *testing.T) {
 			t.Errorf("without a chain it is for %s", got)
 		}
 	})
+}
+
+// TestNoIdleConnections has none be kept, since the next request is hours away.
+func TestNoIdleConnections(t *testing.T) {
+	var open, all atomic.Int64
+	server := httptest.NewUnstartedServer(new(refreshtest.Endpoint))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			open.Add(1)
+			all.Add(1)
+		case http.StateClosed:
+			open.Add(-1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	e := &refresh.Endpoint{URL: server.URL, Auth: secretAuth()}
+	for range 10 {
+		if _, err := e.Token(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for deadline := time.Now().Add(10 * time.Second); open.Load() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections of %d are open", open.Load(), all.Load())
+		}
+	}
 }
 
 // TestEndpointTransport has a Transport send what an endpoint issues, and renew it when it is

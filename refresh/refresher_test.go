@@ -342,8 +342,8 @@ func TestRefusedDuringRenewal(t *testing.T) {
 		if got, err := r.Renew(t.Context(), first); got != second || err != nil {
 			t.Error(got, err)
 		}
-		if n := s.called(); n != 3 || !s.refused[1].IsZero() || s.refused[2] != first {
-			t.Errorf("%d calls, told of %v", n, s.refused)
+		if n := s.called(); n != 3 || !s.toldOf()[1].IsZero() || s.toldOf()[2] != first {
+			t.Errorf("%d calls, told of %v", n, s.toldOf())
 		}
 	})
 }

@@ -49,12 +49,12 @@ func TestRefusedWhileFailing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if n := s.called() - calls; n != 1 || s.refused[calls] != older {
+		if n := s.called() - calls; n != 1 || s.toldOf()[calls] != older {
 			t.Errorf("the source was asked %d times", n)
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		for _, refused := range s.refused[calls:] {
+		for _, refused := range s.toldOf()[calls:] {
 			if refused != older {
 				t.Errorf("it was told of %v", refused)
 			}
@@ -204,8 +204,8 @@ func TestSubjectIsTold(t *testing.T) {
 		} else if !has {
 			wantError(t, err, "invalid_grant")
 		}
-		if !slices.Equal(s.refused, []ingressauth.Token{{}, dead}) {
-			t.Errorf("the source was told of %v", s.refused)
+		if !slices.Equal(s.toldOf(), []ingressauth.Token{{}, dead}) {
+			t.Errorf("the source was told of %v", s.toldOf())
 		}
 	}
 }
@@ -282,6 +282,83 @@ func TestCorrectedClock(t *testing.T) {
 	}
 }
 
+// TestTwoEnds has a source and a token say when it ends, each by one clock the earlier.
+func TestTwoEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, e := inProcess()
+		server.SetLife(2 * time.Hour)
+		begun := time.Now()
+		server.SetText(func(int) string {
+			return claims{"iat": begun.Unix(), "exp": begun.Add(time.Hour).Unix()}.token(t).Reveal()
+		})
+		// By the wall clock, which is slow, "exp" is the later.
+		r := start(t, refresh.Config{Source: e, Now: func() time.Time { return time.Now().Add(-24 * time.Hour) }})
+		wantToken(t, r, claims{"iat": begun.Unix(), "exp": begun.Add(time.Hour).Unix()}.token(t))
+		time.Sleep(time.Hour)
+		if got, err := r.Token(t.Context()); err == nil {
+			t.Errorf("after its end: %v", got)
+		}
+	})
+}
+
+// TestRefusedWhileResting has a token be refused while the source wants to be left alone.
+func TestRefusedWhileResting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, e := inProcess()
+		r := start(t, refresh.Config{Source: e, Interval: time.Minute})
+		token, err := r.Token(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		server.FailWith(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "30")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		asked := len(server.Requests())
+		_, err = r.Renew(t.Context(), token)
+		wantError(t, err, "status 503")
+		if n := len(server.Requests()); n != asked || n != 2 {
+			t.Errorf("asked %d times", n)
+		}
+		server.Resume()
+		time.Sleep(37 * time.Second)
+		synctest.Wait()
+		if got, err := r.Renew(t.Context(), token); err != nil || server.Generation(got.Reveal()) != 2 {
+			t.Error(got, err)
+		}
+	})
+}
+
+// TestBackoffBeginsAnew has a source fail for long, work, and fail again: it is asked again soon.
+func TestBackoffBeginsAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(source)
+		token := newToken(t, "made-up")
+		s.say(token, nil)
+		r := start(t, refresh.Config{Source: s, Interval: 10 * time.Minute})
+		for range 3 {
+			s.say(ingressauth.Token{}, errors.New("not now"))
+			_, changed := r.State()
+			<-changed
+			state, _ := r.State()
+			if wait := time.Until(state.Next); state.Failures != 1 || wait > 2*time.Second {
+				t.Errorf("%+v", state)
+			}
+			time.Sleep(20 * time.Minute)
+			synctest.Wait()
+			if state, _ := r.State(); time.Until(state.Next) > time.Minute || state.Failures < 15 {
+				t.Errorf("%+v", state)
+			}
+			s.say(token, nil)
+			time.Sleep(2 * time.Minute)
+			synctest.Wait()
+			wantToken(t, r, token)
+		}
+	})
+}
+
 // TestSlowClock has a source have the same token for longer than it lives, by a clock that is
 // never corrected: its life is over all the same.
 func TestSlowClock(t *testing.T) {
@@ -319,6 +396,9 @@ func TestSuspendedDuringAttempt(t *testing.T) {
 		if left := state.Expires.Sub(state.Received); left != 10*time.Minute-time.Second {
 			t.Errorf("%v are left", left)
 		}
+		if wait := state.Next.Sub(state.Received); wait < 5*time.Minute || wait > 8*time.Minute {
+			t.Errorf("it is renewed after %v", wait)
+		}
 	})
 }
 
@@ -339,13 +419,15 @@ func TestCannotRevoke(t *testing.T) {
 func TestNearTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, e := inProcess()
-		server.SetLife(time.Minute)
+		server.SetLife(time.Hour)
 		start(t, refresh.Config{Source: e})
 		synctest.Wait()
 		server.Fail(http.StatusBadGateway, "")
-		time.Sleep(time.Minute - 1)
-		if n := len(server.Requests()); n < 7 {
-			t.Errorf("asked %d times in the life of a token", n)
+		time.Sleep(time.Hour - 10*time.Second)
+		before := len(server.Requests())
+		time.Sleep(10*time.Second - 1)
+		if n := len(server.Requests()) - before; n < 3 || n > 10 {
+			t.Errorf("asked %d times in the last ten seconds", n)
 		}
 	})
 }

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ingressauth/ingressauth"
 	"github.com/ingressauth/ingressauth/launch"
 	"github.com/ingressauth/ingressauth/refresh"
 )
@@ -21,7 +20,8 @@ type follower struct {
 	ended   chan struct{}   // closed at the end
 	changed <-chan struct{} // closed when the state of what renews the token is another one
 
-	state, said refresh.State // of what renews the token, and what processes below know of it
+	said refresh.State // what processes below know of the renewing
+	mute bool          // that they do not know more was said
 
 	// Of the newest token.
 	unwritten bool // the file does not have it yet
@@ -76,46 +76,40 @@ func (f *follower) run(ctx context.Context) {
 
 // look has the command get another token, if there is one.
 func (f *follower) look(ctx context.Context) {
-	t, err := f.newest(ctx)
-	switch {
+	state, changed, err := f.newest(ctx)
+	f.changed = changed
+	switch t := state.Token; {
 	case ctx.Err() != nil:
 	case err != nil:
 		if err.Error() != f.problem {
 			f.problem = err.Error()
 			f.events.failure(err)
 		}
-	case t == f.token:
+	case t == f.token, t.IsZero():
 		f.problem = ""
 	default:
 		f.problem = ""
 		f.token = t
 		f.generation++
-		f.events.generation(f.generation, t)
+		f.events.generation(f.generation, t, state.Expires)
 		f.rotate(ctx)
 	}
-	f.say()
-}
-
-// newest returns the newest token. One that is renewed here may have ended.
-func (f *follower) newest(ctx context.Context) (ingressauth.Token, error) {
-	if f.renewed == nil {
-		return f.resolver.Token(ctx)
-	}
-	f.state, f.changed = f.renewed.State()
-	return f.state.Token, nil
+	f.say(state)
 }
 
 // say has processes below know how the renewing goes, if they do not.
-func (f *follower) say() {
-	if f.renewed == nil || f.state.Generation == f.said.Generation && f.state.Next.Equal(f.said.Next) {
-		return // an error is not compared: it may be of a type that cannot be
+func (f *follower) say(state refresh.State) {
+	// An error is not compared: it may be of a type that cannot be.
+	if f.renewed == nil || state.Generation == f.said.Generation && state.Next.Equal(f.said.Next) {
+		return
 	}
-	if err := f.status.write(f.generation, f.state); err == nil {
-		f.said = f.state
-	} else if text := err.Error(); text != f.problem {
-		f.problem = text
+	err := f.status.write(f.generation, state)
+	if err == nil {
+		f.said = state
+	} else if !f.mute { // one failure is said
 		f.events.failure(fmt.Errorf("status for processes below: %w", err))
 	}
+	f.mute = err != nil
 }
 
 // rotate has the command get the token, by its deliveries, the file first: whoever is told

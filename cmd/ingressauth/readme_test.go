@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,16 +30,30 @@ func TestReadmeTables(t *testing.T) {
 			t.Errorf("README.md lacks this table, to the letter:\n%s", table)
 		}
 	}
-	_, rest, _ := strings.Cut(string(readme), "| member | in | is |\n")
-	events, _, _ := strings.Cut(rest, "\n\n")
-	words := []string{eventGeneration, eventStart, eventDelivery, eventFailure, eventExit}
-	for f := range reflect.TypeFor[event]().Fields() {
-		member, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		words = append(words, member)
+	wantWords(t, string(readme), "| member | in | is |\n", slices.Concat(members[event](), []string{eventGeneration, eventStart, eventDelivery, eventFailure, eventExit}))
+	wantWords(t, string(readme), "| member | is |\n", slices.Concat(members[sourceFile](), []string{subjectSession, subjectIssued}))
+	if !strings.Contains(string(readme), "`"+runStatusVariable+"`") {
+		t.Errorf("README.md says nothing of %s", runStatusVariable)
 	}
+}
+
+// members returns the names of a struct's members in JSON.
+func members[T any]() (names []string) {
+	for f := range reflect.TypeFor[T]().Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
+}
+
+// wantWords wants each of these in the table that begins so.
+func wantWords(t *testing.T, readme, begin string, words []string) {
+	t.Helper()
+	_, rest, ok := strings.Cut(readme, begin)
+	table, _, _ := strings.Cut(rest, "\n\n")
 	for _, word := range words {
-		if !strings.Contains(events, "`"+word+"`") {
-			t.Errorf("README.md says nothing of %s in its table of events", word)
+		if !ok || !strings.Contains(table, "`"+word+"`") {
+			t.Errorf("README.md says nothing of %s in the table %q", word, begin)
 		}
 	}
 }
@@ -51,7 +66,7 @@ func TestReadmeGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	var examples []byte
-	for _, dir := range []string{".", "control", "launch", "verify", "verify/verifygrpc", "verify/verifytest", "internal/interop"} {
+	for _, dir := range []string{".", "control", "launch", "refresh", "verify", "verify/verifygrpc", "verify/verifytest", "internal/interop"} {
 		b, err := os.ReadFile("../../" + dir + "/example_test.go")
 		if err != nil {
 			t.Fatal(err)

@@ -64,7 +64,13 @@ end what it has started when it ends.
 
 The token comes --from where 'ingressauth token' finds it, from one of the places, or,
 with control, from there and then from the lines on standard input that set it, which
-the command gets, too. It is delivered by file (the default: a rotation reaches every
+the command gets, too. Or run gets it itself, and renews it before it ends: from a
+command that prints one (command:HELPER --FLAG, without a shell), or from an OAuth 2.0
+token endpoint (endpoint:URL). --refresh says how old such a token gets at most; what is
+long (the client's secret or key, the scope) is in a --source file, a JSON object. While
+that fails, the last token stays, and 'ingressauth status' says so below.
+
+It is delivered by file (the default: a rotation reaches every
 process that reads it), in the environment (env) or by descriptor (fd). Rotations reach
 the latter two by lines on the command's standard input, among those that are there, so
 give a command that reads data there the file alone. Where standard input is a

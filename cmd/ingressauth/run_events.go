@@ -100,11 +100,11 @@ func (l *eventLog) close() {
 	}
 }
 
-// generation is an event of a token that came.
-func (l *eventLog) generation(n int, t ingressauth.Token) {
+// generation is an event of a token that came, and when it ends, or the zero time.
+func (l *eventLog) generation(n int, t ingressauth.Token, expires time.Time) {
 	e := event{Event: eventGeneration, Generation: n, Token: t.String()}
-	if expiry, ok := t.Expiry(); ok {
-		e.Expires = expiry.UTC().Format(time.RFC3339)
+	if !expires.IsZero() {
+		e.Expires = expires.UTC().Format(time.RFC3339)
 	}
 	l.add(e)
 }

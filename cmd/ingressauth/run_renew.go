@@ -6,7 +6,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/ingressauth/ingressauth"
 	"github.com/ingressauth/ingressauth/refresh"
 )
 
@@ -23,24 +22,20 @@ func (s *supervisor) renew(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	type outcome struct {
-		token ingressauth.Token
-		err   error
-	}
-	first := make(chan outcome, 1)
+	first := make(chan error, 1)
 	go func() {
-		t, err := s.renewed.Token(ctx)
-		first <- outcome{t, err}
+		_, err := s.renewed.Token(ctx)
+		first <- err
 	}()
 	var early []os.Signal
 	for {
 		select {
-		case o := <-first:
+		case err := <-first:
 			for _, got := range early {
 				s.signals <- got
 			}
-			if s.token = o.token; o.err != nil {
-				return o.err
+			if err != nil {
+				return err
 			}
 			return s.openStatus()
 		case got := <-s.signals:
@@ -108,4 +103,16 @@ func (s *supervisor) endRenewal() {
 	if err := s.status.remove(); err != nil {
 		s.events.failure(err)
 	}
+}
+
+// newest returns the newest token and what is known of it, and, where it is renewed here, a
+// channel that is closed when that is no longer so. A token that is renewed here may have ended.
+func (s *supervisor) newest(ctx context.Context) (refresh.State, <-chan struct{}, error) {
+	if s.renewed != nil {
+		state, changed := s.renewed.State()
+		return state, changed, nil
+	}
+	t, err := s.resolver.Token(ctx)
+	expires, _ := t.Expiry()
+	return refresh.State{Token: t, Expires: expires}, nil, err
 }

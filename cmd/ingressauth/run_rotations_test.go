@@ -3,6 +3,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -91,11 +92,17 @@ while True:
     time.sleep(0.005)`
 )
 
-// TestRunRotations has a thousand rotations while eight processes below a run send requests to
-// a service that takes the newest two generations: none is refused after it was sent once more.
+// How many rotations there are, and how far apart. CI has a thousand, 50 milliseconds apart, when
+// nothing else runs: who is held up for two of them is refused twice.
+var (
+	rotations     = flag.Int("rotations", 100, "of the token in TestRunRotations")
+	rotationsTime = flag.Duration("every", 200*time.Millisecond, "the time between two of them")
+)
+
+// TestRunRotations has the token rotate while eight processes below a run send requests to a
+// service that takes the newest two generations: none is refused after it was sent once more.
 func TestRunRotations(t *testing.T) {
 	need(t, "bash", "curl", "node", "python3")
-	const rotations = 1000
 	issuer := refreshtest.NewEndpoint()
 	defer issuer.Close()
 	var lock sync.Mutex
@@ -110,7 +117,7 @@ func TestRunRotations(t *testing.T) {
 		}
 		lock.Unlock()
 		switch {
-		case issuer.Issued() > rotations:
+		case issuer.Issued() > *rotations:
 			w.WriteHeader(http.StatusGone)
 		case !accepted:
 			w.Header().Set("WWW-Authenticate", "Bearer")
@@ -132,7 +139,7 @@ func TestRunRotations(t *testing.T) {
 	}
 	fmt.Fprintf(&script, `"$REQUESTER" & "$REQUESTER" & wait`)
 	events := filepath.Join(dir, "events")
-	source := sourceFor(t, map[string]any{"from": "endpoint:" + issuer.URL, "subject": "session", "refresh": os.Getenv("ROT")})
+	source := sourceFor(t, map[string]any{"from": "endpoint:" + issuer.URL, "subject": "session", "refresh": rotationsTime.String()})
 	begun := time.Now()
 	out, errs, code := w.output(w.run("--source", source, "--events", events, "--", "bash", "-c", script.String()))
 	if out != "" || errs != "" || code != 0 {
@@ -144,7 +151,7 @@ func TestRunRotations(t *testing.T) {
 	lock.Lock()
 	defer lock.Unlock()
 	t.Logf("%d rotations in %v; requests %v, of which were sent once more %v", issuer.Issued()-1, time.Since(begun), requests, refused)
-	for path, least := range map[string]int{"/go": rotations, "/node": rotations, "/python": rotations, "/curl": rotations / 4} {
+	for path, least := range map[string]int{"/go": *rotations, "/node": *rotations, "/python": *rotations, "/curl": *rotations / 4} {
 		if requests[path] < least {
 			t.Errorf("%d requests to %s, want %d at least", requests[path], path, least)
 		}

@@ -85,8 +85,10 @@ func (o *runOptions) supervise(cmd *cobra.Command, command []string) error {
 	if o.from.renews() {
 		defer s.endRenewal()
 		err = s.renew(ctx)
-	} else {
-		s.token, err = s.resolver.Token(ctx)
+	}
+	var first refresh.State
+	if err == nil {
+		first, _, err = s.newest(ctx)
 	}
 	if _, ended := errors.AsType[exitStatus](err); ended {
 		return err
@@ -98,8 +100,8 @@ func (o *runOptions) supervise(cmd *cobra.Command, command []string) error {
 	if !slices.Contains(o.deliver, launch.File) { // with which launch does it
 		tokendir.Sweep()
 	}
-	s.generation = 1
-	s.events.generation(s.generation, s.token)
+	s.token, s.generation = first.Token, 1
+	s.events.generation(s.generation, s.token, first.Expires)
 	if err := proctree.Adopt(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		s.events.failure(err)
 	}
