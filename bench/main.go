@@ -65,6 +65,12 @@ func run() error {
 		return err
 	}
 	cases = append(cases, sending()...)
+	renewed, refresher, err := renewing()
+	if err != nil {
+		return err
+	}
+	defer refresher.Close()
+	cases = append(cases, renewed)
 	more, err := verifying()
 	if err != nil {
 		return err

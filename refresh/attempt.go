@@ -312,12 +312,6 @@ func spread(d time.Duration) time.Duration {
 	return rand.N(d)
 }
 
-// publish makes s what is known. It needs the lock.
-func (r *Refresher) publish(s *state) {
-	s.next = make(chan struct{})
-	close(r.state.Swap(s).next)
-}
-
 // tick does what is due.
 func (r *Refresher) tick() {
 	r.lock.Lock()

@@ -122,6 +122,8 @@ type state struct {
 	said    instant       // when it ends, as the source says
 	ends    instant       // when it ends: then, or as it says itself
 	due     instant       // when the source is asked again
+	until   time.Time     // until when there is nothing to do, by the monotonic clock; zero is not known
+	nanos   int64         // and by the wall clock
 	refused bool          // by a server: the source is told of it, until it has another
 	told    bool          // it was
 	session session       // of this token, or of the last that named one
@@ -174,7 +176,11 @@ func New(c Config) (*Refresher, error) {
 // the last attempt failed it returns why at once, until the next one is due. It never returns
 // a token that has ended by the wall clock, or by the time that has passed since it came.
 func (r *Refresher) Token(ctx context.Context) (ingressauth.Token, error) {
-	s, now := r.state.Load(), r.clock()
+	s := r.state.Load()
+	if r.now == nil && s.fresh() {
+		return s.Token, nil
+	}
+	now := r.clock()
 	if !s.good(now) {
 		return r.another(ctx, ingressauth.Token{})
 	}
@@ -303,6 +309,22 @@ func (r *Refresher) revoke() error {
 	}
 	wait.Wait()
 	return errors.Join(failed...)
+}
+
+// publish makes s what is known. It needs the lock.
+func (r *Refresher) publish(s *state) {
+	s.next = make(chan struct{})
+	if until := earlier(s.ends, s.due); until.known() && !s.Token.IsZero() {
+		s.until, s.nanos = until.monotonic, until.wall.UnixNano()
+	}
+	close(r.state.Swap(s).next)
+}
+
+// fresh reports whether there is a token, and nothing to do by either clock, as far as that is
+// quickly told.
+func (s *state) fresh() bool {
+	now := time.Now()
+	return now.Before(s.until) && now.UnixNano() < s.nanos
 }
 
 // good reports whether there is a token that has not ended.

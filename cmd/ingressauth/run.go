@@ -70,11 +70,11 @@ token endpoint (endpoint:URL). --refresh says how old such a token gets at most;
 long (the client's secret or key, the scope) is in a --source file, a JSON object. While
 that fails, the last token stays, and 'ingressauth status' says so below.
 
-It is delivered by file (the default: a rotation reaches every
-process that reads it), in the environment (env) or by descriptor (fd). Rotations reach
-the latter two by lines on the command's standard input, among those that are there, so
-give a command that reads data there the file alone. Where standard input is a
-terminal, nothing is written there.
+It is delivered by file (the default: a rotation reaches every process that reads it),
+in the environment (env) or by descriptor (fd). Rotations reach the latter two by lines
+on the command's standard input, among those that are there, so give a command that
+reads data there the file alone. Where standard input is a terminal, nothing is written
+there.
 
 Signals are passed on (%s). When the command ends, what it has started gets
 SIGTERM, and after %v SIGKILL; a command that does not end on SIGTERM gets SIGKILL
