@@ -322,32 +322,6 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
-// TestRefusedDuringRenewal has a token be refused while a renewal is under way that does not
-// know of it: the source is told afterwards, if that has not brought another.
-func TestRefusedDuringRenewal(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		first, second := newToken(t, "first"), newToken(t, "second")
-		s := new(source)
-		s.say(first, nil)
-		r := start(t, refresh.Config{Source: s, Interval: time.Minute})
-		wantToken(t, r, first)
-		s.set(func(_ context.Context, refused ingressauth.Token) (ingressauth.Token, error) {
-			time.Sleep(10 * time.Second)
-			if refused == first {
-				return second, nil
-			}
-			return first, nil
-		})
-		time.Sleep(time.Minute)
-		if got, err := r.Renew(t.Context(), first); got != second || err != nil {
-			t.Error(got, err)
-		}
-		if n := s.called(); n != 3 || !s.toldOf()[1].IsZero() || s.toldOf()[2] != first {
-			t.Errorf("%d calls, told of %v", n, s.toldOf())
-		}
-	})
-}
-
 // TestSameText has a source return what it returned before.
 func TestSameText(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

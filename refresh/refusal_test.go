@@ -62,26 +62,35 @@ func TestRefusedWhileFailing(t *testing.T) {
 	})
 }
 
-// TestRefusedAfterFailure is TestRefusedDuringRenewal with a renewal that fails.
-func TestRefusedAfterFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		first, second := newToken(t, "first"), newToken(t, "second")
-		s := new(source)
-		s.say(first, nil)
-		r := start(t, refresh.Config{Source: s, Interval: time.Minute})
-		wantToken(t, r, first)
-		s.set(func(_ context.Context, refused ingressauth.Token) (ingressauth.Token, error) {
-			time.Sleep(10 * time.Second)
-			if refused == first {
-				return second, nil
+// TestRefusedDuringRenewal has a token be refused while a renewal is under way that does not
+// know of it: the source is told afterwards, if that has brought the same one, or failed.
+func TestRefusedDuringRenewal(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			first, second := newToken(t, "first"), newToken(t, "second")
+			s := new(source)
+			s.say(first, nil)
+			r := start(t, refresh.Config{Source: s, Interval: time.Minute})
+			wantToken(t, r, first)
+			s.set(func(_ context.Context, refused ingressauth.Token) (ingressauth.Token, error) {
+				time.Sleep(10 * time.Second)
+				switch {
+				case refused == first:
+					return second, nil
+				case fails:
+					return ingressauth.Token{}, errors.New("not now")
+				}
+				return first, nil
+			})
+			time.Sleep(time.Minute)
+			if got, err := r.Renew(t.Context(), first); got != second || err != nil {
+				t.Error(got, err)
 			}
-			return ingressauth.Token{}, errors.New("not now")
+			if n := s.called(); n != 3 || !s.toldOf()[1].IsZero() || s.toldOf()[2] != first {
+				t.Errorf("%d calls, told of %v", n, s.toldOf())
+			}
 		})
-		time.Sleep(time.Minute)
-		if got, err := r.Renew(t.Context(), first); got != second || err != nil {
-			t.Error(got, err)
-		}
-	})
+	}
 }
 
 // TestLongLife has tokens that end in a hundred years, and intervals that are as long.
