@@ -129,7 +129,7 @@ func (r *Refresher) settle(f *flight, began clock, got issued, err error) []note
 			r.earlier = append(r.earlier, former{old.Token, old.ends})
 			r.forget(now)
 		}
-		notes = append(notes, note{slog.LevelDebug, "there is a new session token", s.attrs()})
+		notes = append(notes, note{slog.LevelDebug, "there is a new session token", append(s.attrs(), slog.Uint64("generation", s.Generation))})
 	}
 	if old.Err != nil {
 		notes = append(notes, note{slog.LevelInfo, "the source of session tokens works again", []slog.Attr{slog.Int("failures", old.Failures)}})
@@ -267,7 +267,7 @@ func (s *state) attrs() (attrs []slog.Attr) {
 		attrs = append(attrs, slog.Any("error", s.Err), slog.Int("failures", s.Failures))
 	}
 	if !s.Token.IsZero() {
-		attrs = append(attrs, slog.Any("token", s.Token), slog.Uint64("generation", s.Generation))
+		attrs = append(attrs, slog.Any("token", s.Token))
 	}
 	for _, at := range []struct {
 		name string

@@ -28,6 +28,9 @@ func shell(script string, args ...string) *refresh.Command {
 	return &refresh.Command{Args: append([]string{"sh", "-c", script, "sh"}, args...)}
 }
 
+// text returns all that was logged.
+func (l *logged) text() string { return strings.Join(l.take(""), "\n") }
+
 func TestCommand(t *testing.T) {
 	const secret = "made-up-token-of-a-test"
 	for _, tt := range []struct {

@@ -420,75 +420,6 @@ func TestRevoke(t *testing.T) {
 	wantError(t, err, "revoke token: unsupported_token_type: it was told to")
 }
 
-// subjects is a source whose token a test replaces.
-type subjects struct{ token ingressauth.Token }
-
-func (s *subjects) Token(context.Context) (ingressauth.Token, error) { return s.token, nil }
-
-// TestChain has an endpoint renew a token by itself.
-func TestChain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		server, e := inProcess()
-		server.SetLife(time.Hour)
-		subject := &subjects{newToken(t, "session-1")}
-		e.Subject, e.Chain = subject, true
-		exchanged := func() string {
-			t.Helper()
-			requests := server.Requests()
-			return requests[len(requests)-1].Form.Get("subject_token")
-		}
-		ask := func(refused ingressauth.Token) ingressauth.Token {
-			t.Helper()
-			got, err := e.Renew(t.Context(), refused)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return got
-		}
-		var none ingressauth.Token
-		first := ask(none)
-		if got := exchanged(); got != "session-1" {
-			t.Errorf("the first is for %s", got)
-		}
-		second := ask(none)
-		if got := exchanged(); got != first.Reveal() {
-			t.Errorf("the second is for %s", got)
-		}
-		ask(second)
-		if got := exchanged(); got != "session-1" {
-			t.Errorf("after a refusal it is for %s", got)
-		}
-		ask(none)
-		subject.token = newToken(t, "session-2")
-		ask(none)
-		if got := exchanged(); got != "session-2" {
-			t.Errorf("with another subject it is for %s", got)
-		}
-		time.Sleep(time.Hour)
-		ask(none)
-		if got := exchanged(); got != "session-2" {
-			t.Errorf("after the end it is for %s", got)
-		}
-		// A failure is no link.
-		last := ask(none)
-		server.Fail(400, "invalid_grant")
-		if _, err := e.Token(t.Context()); err == nil {
-			t.Error("no error")
-		}
-		server.Resume()
-		ask(none)
-		if got := exchanged(); got != last.Reveal() {
-			t.Errorf("after a failure it is for %s", got)
-		}
-		// Without a chain it is the subject always.
-		e.Chain = false
-		ask(none)
-		if got := exchanged(); got != "session-2" {
-			t.Errorf("without a chain it is for %s", got)
-		}
-	})
-}
-
 // TestNoIdleConnections has none be kept, since the next request is hours away.
 func TestNoIdleConnections(t *testing.T) {
 	var open, all atomic.Int64
@@ -555,5 +486,47 @@ func init() {
 			return
 		}
 		fmt.Println(got.Scheme())
+	}
+}
+
+// TestNoHTTP has a server speak something else, in which there is a token.
+func TestNoHTTP(t *testing.T) {
+	const secret = "made-up-token-of-1"
+	for name, answer := range map[string]string{
+		"not HTTP":     `{"access_token":"` + secret + `"}` + "\r\n\r\n",
+		"a bad target": "HTTP/1.1 302 Found\r\nLocation: https://h/%zz?access_token=" + secret + "\r\nContent-Length: 0\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer conn.Close()
+				conn.Write([]byte(answer))
+			}))
+			defer server.Close()
+			_, err := (&refresh.Endpoint{URL: server.URL, Auth: secretAuth()}).Token(t.Context())
+			wantError(t, err, "[masked]")
+			wantNoSecret(t, err.Error(), secret)
+		})
+	}
+}
+
+// TestPublicClientRevokes has a client say who it is, which has nothing to prove that.
+func TestPublicClientRevokes(t *testing.T) {
+	var form url.Values
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		r.ParseForm()
+		form = r.PostForm
+	}))
+	defer server.Close()
+	e := &refresh.Endpoint{URL: server.URL, RevocationURL: server.URL, Subject: ingressauth.Static(newToken(t, "s")), Parameters: url.Values{"client_id": {"public"}, "scope": {"x"}}}
+	if err := e.Revoke(t.Context(), newToken(t, "dead")); err != nil {
+		t.Fatal(err)
+	}
+	if want := "client_id=public&token=dead&token_type_hint=access_token"; form.Encode() != want {
+		t.Errorf("sent %s, want %s", form.Encode(), want)
 	}
 }

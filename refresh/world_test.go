@@ -150,9 +150,6 @@ func (l *logged) take(part string) (lines []string) {
 	return lines
 }
 
-// text returns all that was logged.
-func (l *logged) text() string { return strings.Join(l.take(""), "\n") }
-
 // start returns a Refresher that the test closes.
 func start(t testing.TB, c refresh.Config) *refresh.Refresher {
 	t.Helper()

@@ -128,6 +128,9 @@ func (f failures) Handle(_ context.Context, r slog.Record) error {
 	var b strings.Builder
 	b.WriteString(r.Message)
 	r.Attrs(func(a slog.Attr) bool {
+		if a.Value.Kind() == slog.KindTime {
+			a.Value = slog.StringValue(a.Value.Time().UTC().Format(time.RFC3339))
+		}
 		fmt.Fprintf(&b, "; %s: %v", a.Key, a.Value)
 		return true
 	})

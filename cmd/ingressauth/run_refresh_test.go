@@ -193,7 +193,7 @@ func TestRunSourceFails(t *testing.T) {
 		said = append(said, fmt.Sprint(e["error"]))
 	}
 	all := strings.Join(said, "\n")
-	if !strings.Contains(all, "the session token was not renewed, and serves on; error: run token command: exit status 3; failures: 1; next: ") ||
+	if !strings.Contains(all, "the session token was not renewed, and serves on; error: run token command: exit status 3; failures: 1; token: bearer:") ||
 		!strings.Contains(all, "the token command says on standard error; text: no such account: [masked]") {
 		t.Errorf("failures: %s", all)
 	}
@@ -360,7 +360,7 @@ func TestRunRevocationFails(t *testing.T) {
 func TestRunReapsBeside(t *testing.T) {
 	w := newRunWorld(t)
 	events := filepath.Join(t.TempDir(), "events")
-	out, errs, code := w.output(w.run("--from", "command:sh "+countingHelper(t), "--refresh", "3ms", "--events", events, "--", "sh", "-c", `
+	out, errs, code := w.output(w.run("--from", "command:sh "+countingHelper(t), "--refresh", "10ms", "--events", events, "--", "sh", "-c", `
 		for i in $(seq 300); do (true & true &) ; done
 		sleep 0.2
 		grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null | while read f; do grep -q "^PPid:.$PPID$" $f && echo zombie; done
@@ -491,9 +491,10 @@ func TestRunSourceRefuses(t *testing.T) {
 		"a word with more":           {[]string{"--from", "env:made-up"}, 2, "command:COMMAND, endpoint:URL"},
 		"refresh of a session":       {[]string{"--refresh", "10m"}, 2, "--refresh is for a token that run gets itself"},
 		"refresh of a file":          {[]string{"--from", "file", "--refresh", "10m"}, 2, "--refresh is for a token that run gets itself"},
-		"no duration":                {[]string{"--from", "command:true", "--refresh", "made-up"}, 2, "how old a token gets, as 90s"},
-		"no time":                    {[]string{"--from", "command:true", "--refresh", "0s"}, 2, "how old a token gets, as 90s"},
-		"negative time":              {[]string{"--from", "command:true", "--refresh=-1s"}, 2, "how old a token gets, as 90s"},
+		"no duration":                {[]string{"--from", "command:true", "--refresh", "made-up"}, 2, "how old a token gets, 10ms or more, as 90s"},
+		"little time":                {[]string{"--from", "command:true", "--refresh", "9ms"}, 2, "how old a token gets, 10ms or more, as 90s"},
+		"no time":                    {[]string{"--from", "command:true", "--refresh", "0s"}, 2, "how old a token gets, 10ms or more, as 90s"},
+		"negative time":              {[]string{"--from", "command:true", "--refresh=-1s"}, 2, "how old a token gets, 10ms or more, as 90s"},
 		"an empty name":              {[]string{"--source", ""}, 2, "--source needs the name of a file"},
 		"a file for another":         {file(map[string]any{"command": command}, "--from", "file"), 2, "--source is about a command or an endpoint"},
 		"no such file":               {[]string{"--source", "/nonexistent/made-up"}, 125, "--source: no such file"},

@@ -61,16 +61,21 @@ func (f *fromFlag) Set(s string) error {
 // renews reports whether run gets the token itself.
 func (f *fromFlag) renews() bool { return f.kind == fromCommand || f.kind == fromEndpoint }
 
+// shortestAge is the least that package refresh takes.
+const shortestAge = 10 * time.Millisecond
+
 // ageFlag is the value of --refresh.
 type ageFlag time.Duration
 
 func (a *ageFlag) String() string { return "" }
 func (a *ageFlag) Type() string   { return "age" }
-func (a *ageFlag) takes() string  { return "how old a token gets, as 90s, 15m or 1h30m" }
+func (a *ageFlag) takes() string {
+	return fmt.Sprintf("how old a token gets, %v or more, as 90s, 15m or 1h30m", shortestAge)
+}
 
 func (a *ageFlag) Set(s string) error {
 	d, err := time.ParseDuration(s)
-	if err != nil || d <= 0 {
+	if err != nil || d < shortestAge {
 		return errors.New("no age")
 	}
 	*a = ageFlag(d)
