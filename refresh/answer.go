@@ -95,17 +95,23 @@ func (e *EndpointError) read(members map[string]json.RawMessage, secrets []strin
 
 // said is what a server says, in a form that is safe to show.
 func said(s string, secrets ...string) string {
+	return printable(tokentext.Mask(s, secrets...))
+}
+
+// printable is text as it is put into an error: the beginning of it, without what could harm a
+// terminal.
+func printable(text string) string {
 	const most = 200
-	s = strings.Map(func(r rune) rune {
+	text = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r
-	}, tokentext.Mask(s, secrets...))
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "..."
+	}, text)
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "..."
 	}
-	return s
+	return text
 }
 
 // text returns a member that is a string, or "".

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,9 +21,10 @@ import (
 // space around it or without. Token and Renew run it, each time; what is refused is not told to
 // it. The fields must not be changed while they are called; they may be called concurrently.
 //
-// It is started without a shell. Its standard input is empty. Its environment is Inherit, and
-// nothing else, so that it gets no token by accident. What it prints on standard error goes to
-// Log, with whatever looks like a token masked. It succeeds if its exit code is 0; with that,
+// It is started without a shell. Its standard input is empty, and on Unix it has no terminal. Its
+// environment is a few variables and Inherit, and nothing else, so that it gets no token by
+// accident. What it prints on standard error goes to Log, and the last line of that, if it fails,
+// into the error, both with whatever looks like a token masked. It succeeds if its exit code is 0; with that,
 // and no output, there is no token ([ingressauth.ErrNoToken]). Where the time is over, or the
 // context ends, it is killed, on Unix with its process group; so is what it leaves there when it
 // fails. What it leaves when it succeeds lives on, and is not waited for.
@@ -31,15 +33,15 @@ type Command struct {
 	// arguments.
 	Args []string
 
-	// Inherit are the names of the variables that it inherits. Nil means PATH, HOME, USER,
-	// TMPDIR, LANG, LC_ALL and TZ, and on Windows SYSTEMROOT and USERPROFILE.
+	// Inherit are the names of variables that it inherits besides PATH, HOME, USER, TMPDIR,
+	// LANG, LC_ALL and TZ, and on Windows SYSTEMROOT and USERPROFILE.
 	Inherit []string
 
-	// Timeout is how long it may take. 0 means 30 seconds.
+	// Timeout is how long it may take. 0 means 30 seconds; a minute is the most.
 	Timeout time.Duration
 
-	// Log is told what it prints on standard error: at the level warn where it fails, else
-	// debug. Nil means that nothing is logged.
+	// Log is told what it prints on standard error: at the level warn where it fails, and
+	// has printed more than a line, else debug. Nil means that nothing is logged.
 	Log *slog.Logger
 
 	// Run runs it, as (*exec.Cmd).Run does, which nil means. It is for programs that wait
@@ -51,6 +53,9 @@ const (
 	commandTimeout = 30 * time.Second
 	// pipeTime is how long is waited for who has inherited its output after its end.
 	pipeTime = time.Second
+	// killTime is how long is waited for it after it was killed: what hangs in the kernel
+	// does not die, and another user's cannot be killed.
+	killTime = 5 * time.Second
 	// maxStderr is how much of its standard error is kept, in bytes: the last.
 	maxStderr = 4 << 10
 )
@@ -80,8 +85,8 @@ func (c *Command) check() error {
 	switch {
 	case len(c.Args) == 0 || c.Args[0] == "":
 		return errors.New("a Command without Args")
-	case c.Timeout < 0:
-		return errors.New("a Command with a negative Timeout")
+	case c.Timeout < 0 || c.Timeout > attemptTime:
+		return fmt.Errorf("a Command with a Timeout that is negative, or more than %v", attemptTime)
 	}
 	return nil
 }
@@ -104,12 +109,25 @@ func (c *Command) run(ctx context.Context) (ingressauth.Token, error) {
 	if run == nil {
 		run = (*exec.Cmd).Run
 	}
-	err := run(cmd)
+	ran := make(chan error, 1)
+	go func() { ran <- run(cmd) }()
+	var err error
+	select {
+	case err = <-ran:
+	case <-ctx.Done():
+		select {
+		case err = <-ran:
+		case <-time.After(killTime):
+			return ingressauth.Token{}, fmt.Errorf("%w, and cannot be killed", context.Cause(ctx))
+		}
+	}
 	if err != nil && cmd.Process != nil {
 		cmd.Cancel() // and what it has started
 	}
 	t, err := c.outcome(ctx, out, err)
-	c.report(errs, out, err)
+	if said := c.report(errs, out, err); err != nil && said != "" {
+		err = fmt.Errorf("%w: %s", err, said)
+	}
 	return t, err
 }
 
@@ -151,12 +169,8 @@ func startError(err error) error {
 
 // environment returns the variables that it inherits.
 func (c *Command) environment() []string {
-	names := c.Inherit
-	if names == nil {
-		names = inherited
-	}
 	environ := []string{}
-	for _, name := range names {
+	for _, name := range slices.Concat(inherited, c.Inherit) {
 		if value, ok := os.LookupEnv(name); ok {
 			environ = append(environ, name+"="+value)
 		}
@@ -164,22 +178,24 @@ func (c *Command) environment() []string {
 	return environ
 }
 
-// report logs what it printed on standard error, without what may be a token.
-func (c *Command) report(errs, out *bounded, err error) {
+// report logs what it printed on standard error, without what may be a token, and returns the last
+// line of that.
+func (c *Command) report(errs, out *bounded, err error) string {
 	text := errs.kept
 	if errs.cut {
 		text = fromWord(text)
 	}
 	said := strings.ToValidUTF8(string(bytes.TrimSpace(text)), "\uFFFD")
-	if said == "" || c.Log == nil {
-		return
-	}
-	level := slog.LevelDebug
-	if err != nil {
-		level = slog.LevelWarn
-	}
 	said = tokentext.Mask(said, tokentext.TrimSpace(string(out.kept)))
-	c.Log.Log(context.Background(), level, "the token command says on standard error", "text", said)
+	last := said[strings.LastIndexByte(said, '\n')+1:]
+	if said != "" && c.Log != nil {
+		level := slog.LevelDebug
+		if err != nil && said != last {
+			level = slog.LevelWarn
+		}
+		c.Log.Log(context.Background(), level, "the token command says on standard error", "text", said)
+	}
+	return printable(last)
 }
 
 // fromWord returns text from the beginning of its first whole line, or else word, since half a

@@ -331,7 +331,7 @@ func (e *Endpoint) checkFields() error {
 	}
 	for _, name := range ours {
 		if e.Parameters.Has(name) && !(name == "client_id" && e.Auth == nil) {
-			return fmt.Errorf("the parameter %s is not among Parameters: the other fields say it", name)
+			return fmt.Errorf("the parameter %s is set by other fields, and has to be left out", name)
 		}
 	}
 	return nil

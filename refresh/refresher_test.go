@@ -194,7 +194,8 @@ func TestConfig(t *testing.T) {
 		{refresh.Config{Source: &refresh.Endpoint{URL: "https://x.example", Auth: refresh.TLSClientAuth("", nil)}}, "a client without an id"},
 		{refresh.Config{Source: &refresh.Command{}}, "Command without Args"},
 		{refresh.Config{Source: &refresh.Command{Args: []string{""}}}, "Command without Args"},
-		{refresh.Config{Source: &refresh.Command{Args: []string{"x"}, Timeout: -1}}, "negative Timeout"},
+		{refresh.Config{Source: &refresh.Command{Args: []string{"x"}, Timeout: -1}}, "a Timeout that is negative"},
+		{refresh.Config{Source: &refresh.Command{Args: []string{"x"}, Timeout: 61 * time.Second}}, "or more than 1m0s"},
 		{refresh.Config{Source: &refresh.Endpoint{}}, "the URL of an endpoint is https://"},
 	} {
 		_, err := refresh.New(tt.config)

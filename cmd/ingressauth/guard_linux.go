@@ -73,13 +73,13 @@ func guard(*cobra.Command, *runOptions, []string) error {
 // followAside steps aside when the supervisor does, after it has started the command (see
 // jobs).
 func (g *guarding) followAside(signals chan os.Signal, ended <-chan struct{}) {
-	for !g.leads && !g.aside() {
+	for pause := time.Millisecond; !g.leads && !g.aside(); pause = min(2*pause, 64*time.Millisecond) {
 		select {
 		case <-ended:
 			return
 		case got := <-signals:
 			g.take(got, signals)
-		case <-time.After(time.Millisecond):
+		case <-time.After(pause): // the command may have to wait for its token
 		}
 	}
 }

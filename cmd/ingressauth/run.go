@@ -67,8 +67,9 @@ with control, from there and then from the lines on standard input that set it, 
 the command gets, too. Or run gets it itself, and renews it before it ends: from a
 command that prints one (command:HELPER --FLAG, without a shell), or from an OAuth 2.0
 token endpoint (endpoint:URL). --refresh says how old such a token gets at most; what is
-long (the client's secret or key, the scope) is in a --source file, a JSON object. While
-that fails, the last token stays, and 'ingressauth status' says so below.
+long (arguments with spaces; which client, and the files of its secret or key; the scope)
+is in a --source file, a JSON object. While that fails, the last token stays, and
+'ingressauth status' says so below.
 
 It is delivered by file (the default: a rotation reaches every process that reads it),
 in the environment (env) or by descriptor (fd). Rotations reach the latter two by lines
@@ -113,7 +114,7 @@ ingressauth failed, 126 the command cannot be executed, 127 it was not found.`,
 	o.finder.register(cmd)
 	flags := cmd.Flags()
 	flags.SetInterspersed(false) // what follows the command is its own
-	flags.Var(&o.from, "from", "the `source` of the token: "+o.from.Type())
+	flags.Var(&o.from, "from", "`where` the token comes from: "+o.from.Type())
 	flags.Var(&o.refresh, "refresh", "renew a token from a command or an endpoint at this `age`, if not sooner: 90s, 15m, 1h30m")
 	flags.StringVar(&o.source, "source", "", "read from this JSON `file` what there is to say of a command or an endpoint")
 	flags.Var(&o.deliver, "deliver", "a `list` of ways to the command: "+o.deliver.Type()+" (default file; env with --exec)")
@@ -166,6 +167,7 @@ func (o *runOptions) check(cmd *cobra.Command) error {
 		{o.from.kind == fromControl, "--from control"},
 		{slices.Contains(o.deliver, launch.File), "--deliver file"},
 		{o.onRotate.text != "none", "--on-rotate"},
+		{o.refresh != 0, "--refresh"},
 		{o.events != "", "--events"},
 	} {
 		if needs.parent {

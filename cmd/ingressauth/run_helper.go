@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os/exec"
 	"sync"
+	"time"
 
 	"github.com/ingressauth/ingressauth/internal/proctree"
 )
@@ -15,17 +16,21 @@ type helpers struct {
 	command int        // the command, for which somebody waits; 0 is none
 	helper  *exec.Cmd  // the program that runs, for which run waits; nil is none
 	ended   chan struct{}
-	halted  bool
+
+	halted chan struct{} // closed when a program may be started again; nil where it may
 }
 
-var errHalted = errors.New("what descends from the command is being ended")
+// killTime is how long is waited for a program after it was killed: another user's cannot be.
+const killTime = 5 * time.Second
 
 // run is (*exec.Cmd).Run. The program inherits no descriptor of the command's.
 func (h *helpers) run(cmd *exec.Cmd) error {
 	h.lock.Lock()
-	if h.halted {
+	for h.halted != nil { // whoever gives up waiting for this has the start fail
+		halted := h.halted
 		h.lock.Unlock()
-		return errHalted
+		<-halted
+		h.lock.Lock()
 	}
 	keep := keepInherited()
 	err := cmd.Start()
@@ -69,20 +74,33 @@ func (h *helpers) reapLocked() {
 	proctree.Reap(pids...)
 }
 
-// halt ends the program that runs, and has none be started until resume.
-func (h *helpers) halt() {
+// halt ends the program that runs, and has none be started until resume. It reports whether
+// nothing is left of it.
+func (h *helpers) halt() error {
 	h.lock.Lock()
-	h.halted = true
+	if h.halted == nil {
+		h.halted = make(chan struct{})
+	}
 	helper, ended := h.helper, h.ended
 	h.lock.Unlock()
-	if helper != nil {
-		helper.Cancel()
-		<-ended
+	if helper == nil {
+		return nil
+	}
+	helper.Cancel()
+	select {
+	case <-ended:
+		return nil
+	case <-time.After(killTime):
+		return errors.New("the token command cannot be killed")
 	}
 }
 
+// resume has programs be started again.
 func (h *helpers) resume() {
 	h.lock.Lock()
 	defer h.lock.Unlock()
-	h.halted = false
+	if h.halted != nil {
+		close(h.halted)
+		h.halted = nil
+	}
 }

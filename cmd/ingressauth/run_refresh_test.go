@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -101,14 +102,24 @@ func TestRunCommand(t *testing.T) {
 // TestRunCommandIsolated has the command that prints tokens get nothing of what the other
 // command gets: no variable, no descriptor, no input, no argument split in two.
 func TestRunCommandIsolated(t *testing.T) {
+	for _, exec := range []bool{false, true} {
+		t.Run(fmt.Sprintf("exec %v", exec), func(t *testing.T) { testCommandIsolated(t, exec) })
+	}
+}
+
+func testCommandIsolated(t *testing.T, exec bool) {
 	w := newRunWorld(t)
 	seen := filepath.Join(t.TempDir(), "seen")
 	script := fileWith(t, "helper", `
-		{ env | sed 's/=.*//' | sort | tr '\n' ' '; echo; ls /proc/self/fd | tr '\n' ' '; echo; cat; echo "$#:$1:$2:$AWS_PROFILE"; } >`+seen+` 2>&1
+		{ env | sed 's/=.*//' | sort | tr '\n' ' '; echo; ls /proc/self/fd | tr '\n' ' '; echo; cat; echo "$#:$1:$2:$AWS_PROFILE"; (: </dev/tty) 2>/dev/null && echo a terminal; } >`+seen+` 2>&1
 		echo made-up-token-of-a-helper; echo secretly made-up-token-of-a-helper >&2`)
 	w.set("AWS_PROFILE=p", "AWS_SECRET=s")
-	source := sourceFor(t, map[string]any{"command": []string{"sh", script, "two words", ""}, "inherit": []string{"PATH", "AWS_PROFILE"}})
-	cmd := w.run("--source", source, "--", "sh", "-c", `cat <&3; ingressauth token; cat`)
+	source := sourceFor(t, map[string]any{"command": []string{"sh", script, "two words", ""}, "inherit": []string{"AWS_PROFILE"}})
+	args := []string{"--source", source, "--", "sh", "-c", `cat <&3; ingressauth token; cat`}
+	if exec {
+		args = append([]string{"--exec"}, args...)
+	}
+	cmd := w.run(args...)
 	r, pipe, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -128,14 +139,14 @@ func TestRunCommandIsolated(t *testing.T) {
 	}
 	lines := strings.Split(string(text), "\n")
 	for name := range strings.FieldsSeq(lines[0]) {
-		if !slices.Contains([]string{"PATH", "AWS_PROFILE", "PWD", "SHLVL", "_", "OLDPWD"}, name) {
+		if !slices.Contains([]string{"PATH", "HOME", "USER", "TMPDIR", "LANG", "LC_ALL", "TZ", "AWS_PROFILE", "PWD", "SHLVL", "_", "OLDPWD"}, name) {
 			t.Errorf("it has the variable %s", name)
 		}
 	}
 	if lines[1] != "0 1 2 3 " { // 3 is that of ls
 		t.Errorf("it has the descriptors %s", lines[1])
 	}
-	if lines[2] != "2:two words::p" {
+	if lines[2] != "2:two words::p" || lines[3] != "" {
 		t.Errorf("its input and arguments: %q", lines[2:])
 	}
 }
@@ -161,7 +172,7 @@ func TestRunSourceFails(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	if code != 0 || errs != "" || len(lines) != 2 ||
 		!strings.HasPrefix(lines[0], "run: token ") || !strings.Contains(lines[0], " of the command, bearer:") || !strings.Contains(lines[0], "; the next attempt ") ||
-		!strings.HasPrefix(lines[1], "run: renewing has failed ") || !strings.HasSuffix(lines[1], ": run token command: exit status 3") {
+		!strings.HasPrefix(lines[1], "run: renewing has failed ") || !strings.HasSuffix(lines[1], ": run token command: exit status 3: no such account: [masked]") {
 		t.Errorf("%q %q %d", out, errs, code)
 	}
 	var report struct {
@@ -177,7 +188,7 @@ func TestRunSourceFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal(text, &report); err != nil || report.Winner != "file" || report.Run.Source != "command" || report.Run.Failures == 0 ||
-		report.Run.Error != "run token command: exit status 3" || !strings.HasPrefix(report.Run.Token, "bearer:") || report.Run.Received.IsZero() || report.Run.Next.IsZero() {
+		report.Run.Error != "run token command: exit status 3: no such account: [masked]" || !strings.HasPrefix(report.Run.Token, "bearer:") || report.Run.Received.IsZero() || report.Run.Next.IsZero() {
 		t.Errorf("%v %s", err, text)
 	}
 	if token, _ := os.ReadFile(dir + "/token"); !strings.HasPrefix(string(token), testToken+"-") {
@@ -193,8 +204,7 @@ func TestRunSourceFails(t *testing.T) {
 		said = append(said, fmt.Sprint(e["error"]))
 	}
 	all := strings.Join(said, "\n")
-	if !strings.Contains(all, "the session token was not renewed, and serves on; error: run token command: exit status 3; failures: 1; token: bearer:") ||
-		!strings.Contains(all, "the token command says on standard error; text: no such account: [masked]") {
+	if !strings.HasPrefix(all, "the session token was not renewed, and serves on; error: run token command: exit status 3: no such account: [masked]; failures: 1; token: bearer:") {
 		t.Errorf("failures: %s", all)
 	}
 	if left := w.left(); len(left) > 0 {
@@ -215,10 +225,12 @@ func TestRunSourceFailsAtFirst(t *testing.T) {
 	}{
 		"a command that fails":         {[]string{"--from", "command:false"}, "run token command: exit status 1"},
 		"a command that is not there":  {[]string{"--from", "command:ingressauth-no-such-command"}, "run token command: executable file not found in $PATH"},
-		"a command that says nothing":  {[]string{"--from", "command:true"}, "it printed nothing"},
+		"a command that says nothing":  {[]string{"--from", "command:true"}, "run token command: no session token: it printed nothing\n"},
+		"a command that says why":      {[]string{"--source", sourceFor(t, map[string]any{"command": []string{"sh", "-c", "echo first >&2; echo cannot log in >&2; exit 4"}})}, "exit status 4: cannot log in\n"},
+		"a token that has expired":     {[]string{"--from", "command:echo e30.eyJleHAiOjF9.x"}, "expired"},
 		"a command that is too slow":   {[]string{"--source", sourceFor(t, map[string]any{"command": []string{"sleep", "60"}, "timeout": "50ms"})}, "it did not end within 50ms"},
 		"an endpoint that fails":       {[]string{"--from", "endpoint:" + server.URL, "--source", sourceFor(t, map[string]any{"client_id": "c", "client_secret_file": secret})}, "ask token endpoint: invalid_client (the server does not believe the client"},
-		"an endpoint without a secret": {[]string{"--from", "endpoint:" + server.URL, "--source", sourceFor(t, map[string]any{"client_id": "c", "client_secret_file": secret + ".not"})}, "client secret: no such file"},
+		"an endpoint without a secret": {[]string{"--from", "endpoint:" + server.URL, "--source", sourceFor(t, map[string]any{"client_id": "c", "client_secret_file": secret + ".not"})}, "client secret: client_secret_file: no such file"},
 		"an endpoint without a session": {[]string{"--from", "endpoint:" + server.URL, "--source", sourceFor(t, map[string]any{"subject": "session"})},
 			"the subject to exchange: no session token"},
 	} {
@@ -245,6 +257,101 @@ func TestRunSourceFailsAtFirst(t *testing.T) {
 	}
 }
 
+// TestRunExecOnce refuses, with --exec, what needs somebody to do it.
+func TestRunExecOnce(t *testing.T) {
+	for name, test := range map[string]struct {
+		args []string
+		code int
+		want string
+	}{
+		"refresh":          {[]string{"--from", "command:echo x", "--refresh", "15m"}, 2, "--refresh"},
+		"refresh, by file": {[]string{"--source", sourceFor(t, map[string]any{"command": []string{"echo", "x"}, "refresh": "15m"})}, 125, "--exec leaves nobody"},
+		"revocation":       {[]string{"--source", sourceFor(t, map[string]any{"from": "endpoint:https://x.example", "subject": "session", "revocation_url": "https://x.example"})}, 125, "--exec leaves nobody"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newRunWorld(t)
+			out, errs, code := w.output(w.run(append(append([]string{"--exec"}, test.args...), "--", "echo", "started")...))
+			if code != test.code || out != "" || !strings.Contains(errs, test.want) || strings.Count(errs, "\n") != 1 {
+				t.Errorf("%q %q %d", out, errs, code)
+			}
+		})
+	}
+}
+
+// TestRunFlagsFirst has the command of a flag come before that of a file.
+func TestRunFlagsFirst(t *testing.T) {
+	w := newRunWorld(t)
+	source := sourceFor(t, map[string]any{"command": []string{"echo", "of-the-file"}, "refresh": "1h"})
+	out, errs, code := w.output(w.run("--from", "command:echo of-the-flag", "--source", source, "--", "ingressauth", "token"))
+	if out != "of-the-flag\n" || errs != "" || code != 0 {
+		t.Errorf("%q %q %d", out, errs, code)
+	}
+}
+
+// TestRunSourceByPipe has the file be what a program prints.
+func TestRunSourceByPipe(t *testing.T) {
+	need(t, "bash")
+	w := newRunWorld(t)
+	cmd := w.run("--source", "/dev/fd/3", "--", "ingressauth", "token")
+	cmd.Args = append([]string{"bash", "-c", `exec "$0" "$@" 3< <(sleep 2.5; echo '{"command": ["echo", "made-up"]}')`, cmd.Path}, cmd.Args[1:]...)
+	cmd.Path, _ = exec.LookPath("bash")
+	out, errs, code := w.output(cmd)
+	if out != "made-up\n" || errs != "" || code != 0 {
+		t.Errorf("%q %q %d", out, errs, code)
+	}
+}
+
+// TestRunNoRuntimeDirectory has the command start without a file for processes below, where it
+// can do without.
+func TestRunNoRuntimeDirectory(t *testing.T) {
+	w := newRunWorld(t)
+	w.set("XDG_RUNTIME_DIR=/nonexistent/runtime")
+	events := filepath.Join(t.TempDir(), "events")
+	out, errs, code := w.output(w.run("--from", "command:echo made-up", "--deliver", "env", "--events", events, "--", "sh", "-c", "ingressauth token; ingressauth status | grep ^run:"))
+	if out != "made-up\n" || errs != "" || code != 1 {
+		t.Errorf("%q %q %d", out, errs, code)
+	}
+	if failures := eventsOf(t, events, eventFailure); len(failures) != 1 || !strings.Contains(fmt.Sprint(failures[0]["error"]), "status for processes below") {
+		t.Errorf("failures: %v", failures)
+	}
+}
+
+// TestStatusOfRun has the variable name a file that no run has written.
+func TestStatusOfRun(t *testing.T) {
+	good := `{"source":"command","generation":2,"token":"bearer:0123abcd","received":"2026-01-01T00:00:00Z"`
+	for name, test := range map[string]struct{ text, want string }{
+		"a run's":          {good + "}", "run: token 2 of the command, bearer:0123abcd"},
+		"one that fails":   {good + `,"failures":1,"error":"x sk-ant-cc-made-up y\u001b"}`, "run: renewing has failed once: x [masked] y\uFFFD"},
+		"nothing":          {"", "it is no status of a run"},
+		"null":             {"null", "it is no status of a run"},
+		"an empty object":  {"{}", "it is no status of a run"},
+		"a token in it":    {strings.Replace(good, "bearer:0123abcd", "sk-ant-sid01-made-up", 1) + "}", "it is no status of a run"},
+		"another source":   {strings.Replace(good, "command", "sk-ant-sid01-made-up", 1) + "}", "it is no status of a run"},
+		"one without end":  {good + strings.Repeat(" ", 70000) + "}", "it is no status of a run"},
+		"of another token": {strings.Replace(good, "0123abcd", "0123abcdef", 1) + "}", "it is no status of a run"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newRunWorld(t)
+			w.set("INGRESSAUTH_RUN_STATUS=" + fileWith(t, "status", test.text))
+			for _, format := range []string{"text", "json"} {
+				cmd := w.run()
+				cmd.Args = []string{cmd.Path, "status", "-o", format}
+				out, errs, code := w.output(cmd)
+				if errs != "" || code != 0 || strings.Contains(out, "made-up") || format == "text" && !strings.Contains(out, test.want) {
+					t.Errorf("%q %q %d", out, errs, code)
+				}
+			}
+		})
+	}
+	w := newRunWorld(t)
+	w.set("INGRESSAUTH_RUN_STATUS=/nonexistent/status")
+	cmd := w.run()
+	cmd.Args = []string{cmd.Path, "status"}
+	if out, _, code := w.output(cmd); code != 0 || !strings.Contains(out, "the status of the run above cannot be read: no such file") {
+		t.Errorf("%q %d", out, code)
+	}
+}
+
 // TestRunEndpoint has the token be from an endpoint, by every kind of client.
 func TestRunEndpoint(t *testing.T) {
 	signer := verifytest.NewSigner(verify.ES256, "key-1")
@@ -260,8 +367,8 @@ func TestRunEndpoint(t *testing.T) {
 		want    map[string]string // of the form
 		basic   bool
 	}{
-		{"secret", map[string]any{"client_id": "c", "client_secret_file": secret, "parameters": map[string]string{"scope": "a b"}},
-			map[string]string{"grant_type": "client_credentials", "scope": "a b"}, true},
+		{"secret", map[string]any{"client_id": "c", "client_secret_file": secret, "parameters": map[string]any{"scope": "a b", "resource": []string{"x", "y"}}},
+			map[string]string{"grant_type": "client_credentials", "scope": "a b", "resource": "x"}, true},
 		{"key", map[string]any{"client_id": "c", "client_key_file": key, "client_key_id": "key-1", "issuer": "https://issuer.example"},
 			map[string]string{"grant_type": "client_credentials", "client_id": "c"}, false},
 		{"session", map[string]any{"subject": "session", "client_id": "public"},
@@ -399,7 +506,7 @@ func TestRunRestartsBeside(t *testing.T) {
 		}
 	}
 	for _, e := range eventsOf(t, events, eventFailure) {
-		if !strings.Contains(fmt.Sprint(e["error"]), errHalted.Error()) {
+		if !strings.Contains(fmt.Sprint(e["error"]), "signal: killed") { // with what the command had left
 			t.Errorf("failure: %v", e)
 		}
 	}
@@ -409,32 +516,36 @@ func TestRunRestartsBeside(t *testing.T) {
 func TestRunSignalledWhileFirst(t *testing.T) {
 	dir := t.TempDir()
 	for _, number := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT} {
-		w := newRunWorld(t)
-		pids := filepath.Join(dir, fmt.Sprint(int(number)))
-		helper := fileWith(t, "helper", "echo $$ >"+pids+".new; mv "+pids+".new "+pids+"; trap '' TERM; sleep 61")
-		cmd := w.run("--from", "command:sh "+helper, "--", "touch", filepath.Join(dir, "started"))
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "the helper starts", func() bool { _, err := os.Stat(pids); return err == nil })
-		begun := time.Now()
-		cmd.Process.Signal(number)
-		cmd.Wait()
-		if code := cmd.ProcessState.ExitCode(); code != 128+int(number) {
-			t.Errorf("exit code %d after %v", code, number)
-		}
-		if d := time.Since(begun); d > 8*time.Second {
-			t.Errorf("it took %v", d)
-		}
-		var pid int
-		text, _ := os.ReadFile(pids)
-		fmt.Sscan(string(text), &pid)
-		if syscall.Kill(-pid, 0) == nil {
-			t.Error("the helper is left")
-		}
-		if left := w.left(); len(left) > 0 {
-			t.Errorf("left: %q", left)
+		for _, exec := range []bool{false, true} {
+			w := newRunWorld(t)
+			pids := filepath.Join(dir, fmt.Sprintf("%d-%v", number, exec))
+			helper := fileWith(t, "helper", "echo $$ >"+pids+".new; mv "+pids+".new "+pids+"; trap '' TERM; sleep 61")
+			args := []string{"--from", "command:sh " + helper, "--", "touch", filepath.Join(dir, "started")}
+			if exec {
+				args = append([]string{"--exec"}, args...)
+			}
+			cmd := w.run(args...)
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the helper starts", func() bool { _, err := os.Stat(pids); return err == nil })
+			begun := time.Now()
+			cmd.Process.Signal(number)
+			cmd.Wait()
+			if code := cmd.ProcessState.ExitCode(); code != 128+int(number) {
+				t.Errorf("exit code %d after %v", code, number)
+			}
+			if d := time.Since(begun); d > 8*time.Second {
+				t.Errorf("it took %v", d)
+			}
+			var pid int
+			text, _ := os.ReadFile(pids)
+			fmt.Sscan(string(text), &pid)
+			eventually(t, "the helper has ended", func() bool { return syscall.Kill(-pid, 0) != nil })
+			if left := w.left(); len(left) > 0 {
+				t.Errorf("left: %q", left)
+			}
 		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, "started")); err == nil {
@@ -483,60 +594,68 @@ func TestRunSourceRefuses(t *testing.T) {
 		code int
 		want string
 	}{
-		"no command":                 {[]string{"--from", "command:"}, 2, "command:COMMAND, endpoint:URL"},
-		"no command but space":       {[]string{"--from", "command: "}, 2, "command:COMMAND, endpoint:URL"},
-		"no URL":                     {[]string{"--from", "endpoint:"}, 2, "command:COMMAND, endpoint:URL"},
-		"command alone":              {[]string{"--from", "command"}, 2, "command:COMMAND, endpoint:URL"},
-		"another kind":               {[]string{"--from", "vault:made-up"}, 2, "command:COMMAND, endpoint:URL"},
-		"a word with more":           {[]string{"--from", "env:made-up"}, 2, "command:COMMAND, endpoint:URL"},
-		"refresh of a session":       {[]string{"--refresh", "10m"}, 2, "--refresh is for a token that run gets itself"},
-		"refresh of a file":          {[]string{"--from", "file", "--refresh", "10m"}, 2, "--refresh is for a token that run gets itself"},
-		"no duration":                {[]string{"--from", "command:true", "--refresh", "made-up"}, 2, "how old a token gets, 10ms or more, as 90s"},
-		"little time":                {[]string{"--from", "command:true", "--refresh", "9ms"}, 2, "how old a token gets, 10ms or more, as 90s"},
-		"no time":                    {[]string{"--from", "command:true", "--refresh", "0s"}, 2, "how old a token gets, 10ms or more, as 90s"},
-		"negative time":              {[]string{"--from", "command:true", "--refresh=-1s"}, 2, "how old a token gets, 10ms or more, as 90s"},
-		"an empty name":              {[]string{"--source", ""}, 2, "--source needs the name of a file"},
-		"a file for another":         {file(map[string]any{"command": command}, "--from", "file"), 2, "--source is about a command or an endpoint"},
-		"no such file":               {[]string{"--source", "/nonexistent/made-up"}, 125, "--source: no such file"},
-		"no JSON":                    {raw("made-up"), 125, "--source: not a JSON object"},
-		"a list":                     {raw("[]"), 125, "--source: not a JSON object"},
-		"half of it":                 {raw(`{"from":"command:true"`), 125, "--source: not JSON"},
-		"two of them":                {raw(`{"from":"command:true"}{}`), 125, "--source: more than one JSON value"},
-		"a long one":                 {raw(strings.Repeat(" ", 70000)), 125, "--source: longer than 65536 bytes"},
-		"nothing in it":              {file(nil), 125, "--source: not a JSON object"},
-		"nothing of use":             {file(map[string]any{}), 125, "it says nothing of a command or an endpoint"},
-		"an unknown member":          {file(map[string]any{"made-up": 1}), 125, "a member twice, or one that is none of from, refresh, command"},
-		"a member in another case":   {file(map[string]any{"Command": command}), 125, "a member twice, or one that is none of"},
-		"a member twice":             {raw(`{"from":"command:true","from":"command:true"}`), 125, "a member twice"},
-		"a member of another type":   {file(map[string]any{"command": "made-up"}), 125, "--source: command: it is not what belongs there"},
-		"a source that is none":      {file(map[string]any{"from": "made-up"}), 125, "--source: from: it takes one of auto"},
-		"a time that is none":        {file(map[string]any{"command": command, "refresh": "made-up"}), 125, "--source: refresh: it takes how old"},
-		"a timeout that is none":     {file(map[string]any{"command": command, "timeout": "made-up"}), 125, "--source: timeout: a duration"},
-		"two commands":               {file(map[string]any{"command": command, "from": "command:true"}), 125, "leave out one of them"},
-		"a command and an endpoint":  {file(map[string]any{"command": command, "from": "endpoint:https://x.example"}), 125, "the token is not from a command"},
-		"a client for a command":     {file(map[string]any{"command": command, "client_id": "made-up"}), 125, "members for an endpoint"},
-		"variables for an endpoint":  {file(map[string]any{"from": "endpoint:https://x.example", "inherit": []string{"X"}}), 125, "members for a command"},
-		"nobody":                     {[]string{"--from", "endpoint:https://x.example"}, 125, "an endpoint needs a --source"},
-		"plain HTTP":                 {file(map[string]any{"from": "endpoint:http://made-up.example", "subject": "session"}), 125, "the URL of an endpoint is https://"},
-		"another subject":            {file(map[string]any{"from": "endpoint:https://x.example", "subject": "made-up"}), 125, "subject: it is session"},
-		"no client id":               {file(map[string]any{"from": "endpoint:https://x.example", "client_secret_file": "made-up"}), 125, "client_id: it is missing"},
-		"two ways":                   {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "client_secret_file": "made-up", "client_key_file": "made-up"}), 125, "a client has one of them"},
-		"a key id without a key":     {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "client_secret_file": "made-up", "client_key_id": "x"}), 125, "they go with client_key_file"},
-		"a key without certificate":  {file(map[string]any{"from": "endpoint:https://x.example", "subject": "session", "certificate_key_file": "made-up"}), 125, "it goes with certificate_file"},
-		"no such key":                {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "client_key_file": "/nonexistent/made-up"}), 125, "client_key_file: no such file"},
-		"no key":                     {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "client_key_file": fileWith(t, "key", "made-up")}), 125, "client_key_file: no private key in PEM"},
-		"a key that cannot be read":  {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "client_key_file": fileWith(t, "key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")}), 125, "client_key_file: a private key that cannot be read"},
-		"no certificate":             {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "certificate_file": fileWith(t, "cert", "made-up")}), 125, "certificate_file: not a certificate and its private key"},
-		"no such certificate":        {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "certificate_file": "/nonexistent/made-up"}), 125, "certificate_file: no such file"},
-		"a parameter that is ours":   {file(map[string]any{"from": "endpoint:https://x.example", "subject": "session", "parameters": map[string]string{"subject_token": "made-up"}}), 125, "the parameter subject_token"},
-		"a revocation anywhere":      {file(map[string]any{"from": "endpoint:https://x.example", "subject": "session", "revocation_url": "http://made-up.example"}), 125, "the URL of an endpoint is https://"},
-		"a parameter that is a list": {file(map[string]any{"from": "endpoint:https://x.example", "parameters": map[string]any{"scope": command}}), 125, "--source: parameters: it is not what belongs there"},
+		"no command":                   {[]string{"--from", "command:"}, 2, "command:COMMAND, endpoint:URL"},
+		"no command but space":         {[]string{"--from", "command: "}, 2, "command:COMMAND, endpoint:URL"},
+		"no URL":                       {[]string{"--from", "endpoint:"}, 2, "command:COMMAND, endpoint:URL"},
+		"command alone":                {[]string{"--from", "command"}, 2, "command:COMMAND, endpoint:URL"},
+		"another kind":                 {[]string{"--from", "vault:made-up"}, 2, "command:COMMAND, endpoint:URL"},
+		"a command with quotes":        {[]string{"--from", "command:helper 'two words'"}, 2, "no shell reads the command"},
+		"a command with variables":     {[]string{"--from", "command:helper $HOME"}, 2, "no shell reads the command"},
+		"a word with more":             {[]string{"--from", "env:made-up"}, 2, "command:COMMAND, endpoint:URL"},
+		"refresh of a session":         {[]string{"--refresh", "10m"}, 2, "--refresh is for a token that run gets itself"},
+		"refresh of a file":            {[]string{"--from", "file", "--refresh", "10m"}, 2, "--refresh is for a token that run gets itself"},
+		"no duration":                  {[]string{"--from", "command:true", "--refresh", "made-up"}, 2, "how old a token gets, 10ms or more, as 90s"},
+		"little time":                  {[]string{"--from", "command:true", "--refresh", "9ms"}, 2, "how old a token gets, 10ms or more, as 90s"},
+		"no time":                      {[]string{"--from", "command:true", "--refresh", "0s"}, 2, "how old a token gets, 10ms or more, as 90s"},
+		"negative time":                {[]string{"--from", "command:true", "--refresh=-1s"}, 2, "how old a token gets, 10ms or more, as 90s"},
+		"an empty name":                {[]string{"--source", ""}, 2, "--source needs the name of a file"},
+		"a file for another":           {file(map[string]any{"command": command}, "--from", "file"), 2, "--source is about a command or an endpoint"},
+		"no such file":                 {[]string{"--source", "/nonexistent/made-up"}, 125, "--source: no such file"},
+		"no JSON":                      {raw("made-up"), 125, "--source: not a JSON object"},
+		"a list":                       {raw("[]"), 125, "--source: not a JSON object"},
+		"half of it":                   {raw(`{"from":"command:true"`), 125, "--source: not JSON"},
+		"two of them":                  {raw(`{"from":"command:true"}{}`), 125, "--source: more than one JSON value"},
+		"a long one":                   {raw(strings.Repeat(" ", 70000)), 125, "--source: longer than 65536 bytes"},
+		"nothing in it":                {file(nil), 125, "--source: not a JSON object"},
+		"nothing of use":               {file(map[string]any{}), 125, "it says nothing of a command or an endpoint"},
+		"an unknown member":            {file(map[string]any{"made-up": 1}), 125, "a member twice, or one that is none of from, refresh, command"},
+		"a member in another case":     {file(map[string]any{"Command": command}), 125, "a member twice, or one that is none of"},
+		"a member twice":               {raw(`{"from":"command:true","from":"command:true"}`), 125, "a member twice"},
+		"a member of another type":     {file(map[string]any{"command": "made-up"}), 125, "--source: command: it is not what belongs there"},
+		"a source that is none":        {file(map[string]any{"from": "made-up"}), 125, "--source: from: it takes command:COMMAND or endpoint:URL"},
+		"another source":               {file(map[string]any{"from": "env"}), 125, "--source: from: it takes command:COMMAND or endpoint:URL"},
+		"a time that is none":          {file(map[string]any{"command": command, "refresh": "made-up"}), 125, "--source: refresh: it takes how old"},
+		"a timeout that is none":       {file(map[string]any{"command": command, "timeout": "made-up"}), 125, "--source: timeout: a duration"},
+		"two commands":                 {file(map[string]any{"command": command, "from": "command:true"}), 125, "leave out one of them"},
+		"a long time":                  {file(map[string]any{"command": command, "timeout": "61s"}), 125, "a Timeout that is negative, or more than 1m0s"},
+		"an encrypted key":             {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "client_key_file": fileWith(t, "key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n")}), 125, "client_key_file: the private key is encrypted"},
+		"a command and an endpoint":    {file(map[string]any{"command": command, "from": "endpoint:https://x.example"}), 125, "the token is not from a command"},
+		"a client for a command":       {file(map[string]any{"command": command, "client_id": "made-up"}), 125, "members for an endpoint"},
+		"variables for an endpoint":    {file(map[string]any{"from": "endpoint:https://x.example", "inherit": []string{"X"}}), 125, "members for a command"},
+		"nobody":                       {[]string{"--from", "endpoint:https://x.example"}, 125, "an endpoint needs a --source"},
+		"plain HTTP":                   {file(map[string]any{"from": "endpoint:http://made-up.example", "subject": "session"}), 125, "the URL of an endpoint is https://"},
+		"another subject":              {file(map[string]any{"from": "endpoint:https://x.example", "subject": "made-up"}), 125, "subject: it is session"},
+		"no client id":                 {file(map[string]any{"from": "endpoint:https://x.example", "client_secret_file": "made-up"}), 125, "client_id: it is missing"},
+		"two ways":                     {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "client_secret_file": "made-up", "client_key_file": "made-up"}), 125, "a client has one of them"},
+		"a key id without a key":       {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "client_secret_file": "made-up", "client_key_id": "x"}), 125, "they go with client_key_file"},
+		"a key without certificate":    {file(map[string]any{"from": "endpoint:https://x.example", "subject": "session", "certificate_key_file": "made-up"}), 125, "it goes with certificate_file"},
+		"no such key":                  {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "client_key_file": "/nonexistent/made-up"}), 125, "client_key_file: no such file"},
+		"no key":                       {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "client_key_file": fileWith(t, "key", "made-up")}), 125, "client_key_file: no private key in PEM"},
+		"a key that cannot be read":    {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "client_key_file": fileWith(t, "key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")}), 125, "client_key_file: a private key that cannot be read"},
+		"no certificate":               {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "certificate_file": fileWith(t, "cert", "made-up")}), 125, "certificate_file: not a certificate and its private key"},
+		"no such certificate":          {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "certificate_file": "/nonexistent/made-up"}), 125, "certificate_file: no such file"},
+		"a parameter that is ours":     {file(map[string]any{"from": "endpoint:https://x.example", "subject": "session", "parameters": map[string]string{"subject_token": "made-up"}}), 125, "the parameter subject_token"},
+		"a revocation anywhere":        {file(map[string]any{"from": "endpoint:https://x.example", "subject": "session", "revocation_url": "http://made-up.example"}), 125, "the URL of an endpoint is https://"},
+		"a parameter that is a number": {file(map[string]any{"from": "endpoint:https://x.example", "parameters": map[string]any{"scope": 1}}), 125, "--source: parameters: it is not what belongs there"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, exec := range []bool{false, true} {
 				w := newRunWorld(t)
 				args := test.args
+				if exec && name == "a revocation anywhere" {
+					continue // which has another reason
+				}
 				if exec {
 					args = append([]string{"--exec"}, args...)
 				}

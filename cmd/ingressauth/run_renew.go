@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -18,7 +20,7 @@ func (s *supervisor) renew(ctx context.Context) error {
 	}
 	s.renewed, err = refresh.New(refresh.Config{Source: source, Interval: time.Duration(s.options.refresh), Log: s.events.logger()})
 	if err != nil {
-		return err
+		return ofSource(err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -32,12 +34,18 @@ func (s *supervisor) renew(ctx context.Context) error {
 		select {
 		case err := <-first:
 			for _, got := range early {
-				s.signals <- got
+				select {
+				case s.signals <- got:
+				default: // more have come since than anybody sends
+				}
 			}
 			if err != nil {
-				return err
+				return ofSource(err)
 			}
-			return s.openStatus()
+			if err := s.openStatus(); err != nil { // the command can do without
+				s.events.failure(err)
+			}
+			return nil
 		case got := <-s.signals:
 			if s.jobs.hurries(got) {
 				return ended(got)
@@ -56,12 +64,19 @@ func ended(by os.Signal) error {
 	return exitStatus(128 + int(number))
 }
 
+// ofSource is an error of the source, whose reason is all that there is to say: where the session's
+// own token is looked for does not matter.
+func ofSource(err error) error {
+	return hinted{errors.New(strings.TrimPrefix(err.Error(), "refresh: ")), ""}
+}
+
 // openStatus has processes below know how the renewing goes.
 func (s *supervisor) openStatus() (err error) {
-	if s.status, err = newStatusFile(s.options.from.kind); err != nil {
+	status, err := newStatusFile(s.options.from.kind)
+	if err != nil {
 		return err
 	}
-	s.environ = s.status.environ(s.environ)
+	s.status, s.environ = status, status.environ(s.environ)
 	state, _ := s.renewed.State()
 	return s.status.write(1, state)
 }

@@ -44,13 +44,16 @@ func (f *fromFlag) Type() string {
 	return strings.Join(fromWords, ", ") + ", " + fromCommand + ":COMMAND, " + fromEndpoint + ":URL"
 }
 
-func (f *fromFlag) takes() string { return "one of " + f.Type() }
+func (f *fromFlag) takes() string {
+	return "one of " + f.Type() + `; no shell reads the command, so for what needs quotes, give its words in the member "command" of a --source file`
+}
 
 func (f *fromFlag) Set(s string) error {
 	kind, rest, has := strings.Cut(s, ":")
 	switch {
 	case !has && slices.Contains(fromWords, s):
-	case has && (kind == fromCommand || kind == fromEndpoint) && strings.TrimSpace(rest) != "":
+	case has && kind == fromCommand && strings.TrimSpace(rest) != "" && !strings.ContainsAny(rest, "'\"\\$`"):
+	case has && kind == fromEndpoint && rest != "":
 	default:
 		return errors.New("unknown")
 	}
@@ -99,15 +102,29 @@ type sourceFile struct {
 	Issuer             string            `json:"issuer"`
 	CertificateFile    string            `json:"certificate_file"`
 	CertificateKeyFile string            `json:"certificate_key_file"`
-	Parameters         map[string]string `json:"parameters"`
+	Parameters         map[string]values `json:"parameters"`
 	RevocationURL      string            `json:"revocation_url"`
+}
+
+// values is a string or a list of strings.
+type values []string
+
+// UnmarshalJSON reads it; [json.Unmarshaler].
+func (v *values) UnmarshalJSON(b []byte) error {
+	var one string
+	if json.Unmarshal(b, &one) == nil {
+		*v = values{one}
+		return nil
+	}
+	return json.Unmarshal(b, (*[]string)(v))
 }
 
 const (
 	maxSourceFile = 64 << 10
 	maxSecretFile = 64 << 10
-	// pipeTime is how long a file may take to end that is a pipe.
-	pipeTime = 2 * time.Second
+	// pipeTime is how long a file may take to end that is a pipe, of a program that decrypts
+	// it, say.
+	pipeTime = 30 * time.Second
 )
 
 // The values of the member "subject".
@@ -174,20 +191,24 @@ func (o *runOptions) loadSource() error {
 		err = o.adopt(f)
 	}
 	if err != nil {
-		return hinted{fmt.Errorf("--source: %w", err), "the README lists what such a file holds"}
+		return hinted{fmt.Errorf("--source: %w", err), `it is a JSON object such as {"command": ["helper", "two words"], "refresh": "15m"}`}
 	}
 	o.settings = f
 	return nil
 }
 
 func (o *runOptions) adopt(f *sourceFile) error {
-	if f.From != "" && o.from.kind == fromAnywhere && o.from.Set(f.From) != nil {
-		return errors.New("from: it takes " + o.from.takes())
+	if o.from.kind == fromCommand {
+		f.Command = nil // the flag comes first
+	} else if f.From != "" && o.from.kind == fromAnywhere && (o.from.Set(f.From) != nil || !o.from.renews()) {
+		return errors.New("from: it takes " + fromCommand + ":COMMAND or " + fromEndpoint + ":URL")
 	}
 	if f.Refresh != "" && o.refresh == 0 && o.refresh.Set(f.Refresh) != nil {
 		return errors.New("refresh: it takes " + o.refresh.takes())
 	}
 	switch {
+	case o.exec && f.Refresh+f.RevocationURL != "":
+		return errors.New("refresh and revocation_url: --exec leaves nobody who could do that")
 	case len(f.Command) > 0 && o.from.kind == fromCommand:
 		return errors.New("command: the command is also in from; leave out one of them")
 	case len(f.Command) > 0 && o.from.kind == fromAnywhere:
@@ -243,7 +264,7 @@ func (o *runOptions) newEndpointSource(resolver *ingressauth.Resolver) (*refresh
 	}
 	e := &refresh.Endpoint{URL: o.from.rest, Auth: auth, RevocationURL: f.RevocationURL, Parameters: make(url.Values)}
 	for name, value := range f.Parameters {
-		e.Parameters.Set(name, value)
+		e.Parameters[name] = value
 	}
 	switch f.Subject {
 	case "":
@@ -281,6 +302,9 @@ func (f *sourceFile) clientAuth() (refresh.ClientAuth, error) {
 	case f.ClientSecretFile != "":
 		return refresh.ClientSecretBasic(f.ClientID, func() (string, error) {
 			text, err := readSecret(f.ClientSecretFile)
+			if err != nil {
+				err = fmt.Errorf("client_secret_file: %w", err)
+			}
 			return tokentext.TrimSpace(string(text)), err
 		}), nil
 	case f.ClientKeyFile != "":
@@ -330,6 +354,9 @@ func readKey(path string) (crypto.Signer, error) {
 	}
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		var key any
+		if block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "" {
+			return nil, errors.New("the private key is encrypted: decrypt it first")
+		}
 		switch block.Type {
 		case "PRIVATE KEY":
 			key, err = x509.ParsePKCS8PrivateKey(block.Bytes)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,8 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ingressauth/ingressauth"
 	"github.com/ingressauth/ingressauth/internal/readfile"
 	"github.com/ingressauth/ingressauth/internal/tokendir"
+	"github.com/ingressauth/ingressauth/internal/tokentext"
 	"github.com/ingressauth/ingressauth/refresh"
 )
 
@@ -101,10 +104,19 @@ func readRunStatus() (*runStatus, error) {
 		return nil, err
 	}
 	var s runStatus
-	if len(text) > maxRunStatus || json.Unmarshal(text, &s) != nil {
+	if len(text) > maxRunStatus || json.Unmarshal(text, &s) != nil || !s.isOne() {
 		return nil, errors.New("it is no status of a run")
 	}
+	s.Error = tokentext.Mask(s.Error)
 	return &s, nil
+}
+
+// isOne reports whether it can be what a run has written.
+func (s *runStatus) isOne() bool {
+	scheme, fingerprint, _ := strings.Cut(s.Token, ":")
+	_, err := hex.DecodeString(fingerprint)
+	return (s.Source == fromCommand || s.Source == fromEndpoint) && s.Generation > 0 && !s.Received.IsZero() &&
+		(scheme == string(ingressauth.SchemeBearer) || scheme == string(ingressauth.SchemeSessionKey)) && err == nil && len(fingerprint) == 8
 }
 
 // lines are what the status says, for people.

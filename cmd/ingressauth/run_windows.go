@@ -15,6 +15,8 @@ var signalTerminate = os.Kill
 
 const nonBlock = 0
 
+func endsJobs(os.Signal) bool { return false }
+
 func signalNames() []string { return nil }
 
 func exitCode(state *os.ProcessState) (code, number int) { return state.ExitCode(), 0 }

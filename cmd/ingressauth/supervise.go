@@ -80,6 +80,9 @@ func (o *runOptions) supervise(cmd *cobra.Command, command []string) error {
 		return &runError{exitRun, err}
 	}
 	s.resolver.Log = s.events.logger()
+	if err := proctree.Adopt(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		s.events.failure(err)
+	}
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
 	if o.from.renews() {
@@ -94,7 +97,9 @@ func (o *runOptions) supervise(cmd *cobra.Command, command []string) error {
 		return err
 	}
 	if err != nil {
-		s.events.failure(err)
+		if s.renewed == nil { // which has said it
+			s.events.failure(err)
+		}
 		return &runError{exitRun, err}
 	}
 	if !slices.Contains(o.deliver, launch.File) { // with which launch does it
@@ -102,9 +107,6 @@ func (o *runOptions) supervise(cmd *cobra.Command, command []string) error {
 	}
 	s.token, s.generation = first.Token, 1
 	s.events.generation(s.generation, s.token, first.Expires)
-	if err := proctree.Adopt(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		s.events.failure(err)
-	}
 	s.group = proctree.NewGroup()
 	defer s.group.Remove()
 	s.openFeed()
@@ -160,6 +162,9 @@ func (s *supervisor) once(ctx context.Context) (code int, again bool, err error)
 		if child, err = s.start(); err != nil {
 			return 0, err
 		}
+		if !s.options.onRotate.restart {
+			s.letGo() // while no token command is being started
+		}
 		return child.Command.Process.Pid, nil
 	})
 	if err != nil {
@@ -169,9 +174,6 @@ func (s *supervisor) once(ctx context.Context) (code int, again bool, err error)
 	s.events.add(event{Event: eventStart, PID: pid, Generation: s.generation})
 	for _, d := range s.options.deliver {
 		s.delivered(d, s.generation, nil)
-	}
-	if !s.options.onRotate.restart {
-		s.letGo()
 	}
 
 	done := make(chan error, 1)
@@ -195,12 +197,12 @@ func (s *supervisor) once(ctx context.Context) (code int, again bool, err error)
 	if !again {
 		s.closeRenewal()
 	}
-	s.helpers.halt()
-	s.end()
-	if again = again && !s.stopping; again {
-		s.helpers.resume()
+	if err := s.helpers.halt(); err != nil {
+		s.events.failure(err)
 	}
-	return code, again, nil
+	s.end()
+	s.helpers.resume()
+	return code, again && !s.stopping, nil
 }
 
 // letGo closes what is the command's alone by now, since no other command is to be started.
