@@ -24,10 +24,12 @@ import (
 // It is started without a shell. Its standard input is empty, and on Unix it has no terminal. Its
 // environment is a few variables and Inherit, and nothing else, so that it gets no token by
 // accident. What it prints on standard error goes to Log, and the last line of that, if it fails,
-// into the error, both with whatever looks like a token masked. It succeeds if its exit code is 0; with that,
-// and no output, there is no token ([ingressauth.ErrNoToken]). Where the time is over, or the
-// context ends, it is killed, on Unix with its process group; so is what it leaves there when it
-// fails. What it leaves when it succeeds lives on, and is not waited for.
+// into the error, both with whatever looks like a token masked.
+//
+// It succeeds if its exit code is 0; with that, and no output, there is no token
+// ([ingressauth.ErrNoToken]). Where the time is over, or the context ends, it is killed, on Unix
+// with its process group; so is what it leaves there when it fails. What it leaves when it succeeds
+// lives on, and is not waited for.
 type Command struct {
 	// Args are the program, which is searched for in PATH if it has no slash in it, and its
 	// arguments.

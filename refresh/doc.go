@@ -15,7 +15,7 @@
 // itself ("exp" of a JWT, unverified). A token is renewed when between three and four fifths of
 // its life have passed, at random, so that many refreshers do not ask at once; or after
 // [Config.Interval], if that is sooner; or when a server has refused it. Attempts are a second
-// apart at least.
+// apart at least, or four fifths of an interval that is shorter.
 //
 // If that fails, it is tried again: after a second or so, then ever more rarely, a minute apart
 // at most, and more often as the end comes near. The old token serves until its end, and not a
@@ -33,7 +33,7 @@
 //   - An older token (by "iat", or else by "exp") is a failure while the last one is good and was
 //     not refused.
 //   - A token of another session is a failure always: of two JWTs whose issuers or subjects
-//     differ, or of two session keys whose organisations do. Make a new Refresher for another
-//     session.
+//     differ, or of two session keys whose organisations do, also where one that says nothing
+//     of that came between. Make a new Refresher for another session.
 //   - A token that has ended is a failure.
 package refresh

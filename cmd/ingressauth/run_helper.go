@@ -74,8 +74,8 @@ func (h *helpers) reapLocked() {
 	proctree.Reap(pids...)
 }
 
-// halt ends the program that runs, and has none be started until resume. It reports whether
-// nothing is left of it.
+// halt ends the program that runs, and has none be started until resume. The error says that it
+// cannot be ended.
 func (h *helpers) halt() error {
 	h.lock.Lock()
 	if h.halted == nil {
