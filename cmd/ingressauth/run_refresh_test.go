@@ -3,11 +3,16 @@
 package main
 
 import (
+	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -398,6 +403,57 @@ func TestRunEndpoint(t *testing.T) {
 				t.Errorf("%d were revoked", len(revoked))
 			}
 		})
+	}
+}
+
+// TestRunCertificate has a client prove who it is by a certificate, to a server that has one of an
+// authority of its own, and that client's replaced meanwhile.
+func TestRunCertificate(t *testing.T) {
+	w := newRunWorld(t)
+	endpoint := new(refreshtest.Endpoint)
+	server := httptest.NewUnstartedServer(endpoint)
+	server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	server.StartTLS()
+	defer server.Close()
+	pemOf := func(kind string, der []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	}
+	newClient := func(name string) (certificate, key string) {
+		signer := verifytest.NewSigner(verify.ES256, "")
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour)}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, signer.Key.Public(), signer.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, err := x509.MarshalPKCS8PrivateKey(signer.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pemOf("CERTIFICATE", der), pemOf("PRIVATE KEY", k)
+	}
+	w.set("SSL_CERT_FILE=" + fileWith(t, "ca.pem", pemOf("CERTIFICATE", server.Certificate().Raw)))
+	certificate, key := newClient("client-1")
+	both := fileWith(t, "client.pem", certificate+key)
+	source := sourceFor(t, map[string]any{"from": "endpoint:" + server.URL, "client_id": "c", "certificate_file": both, "refresh": "50ms"})
+	next, nextKey := newClient("client-2")
+	w.set("NEXT="+next+nextKey, "FILE="+both)
+	_, errs, code := w.output(w.run("--source", source, "--", "sh", "-c", `
+		printf '%s' "$NEXT" >"$FILE.new"; mv "$FILE.new" "$FILE"
+		n=$(sed 's/-[^-]*$//; s/.*-//' "$CLAUDE_SESSION_INGRESS_TOKEN_FILE")
+		until [ "$(sed 's/-[^-]*$//; s/.*-//' "$CLAUDE_SESSION_INGRESS_TOKEN_FILE")" -gt $((n + 1)) ]; do sleep 0.01; done`))
+	if errs != "" || code != 0 {
+		t.Errorf("%q %d", errs, code)
+	}
+	requests := endpoint.Requests()
+	first, last := requests[0], requests[len(requests)-1]
+	if first.Certificate != "client-1" || last.Certificate != "client-2" || last.Form.Get("client_id") != "c" {
+		t.Errorf("first %q, last %q for %q", first.Certificate, last.Certificate, last.Form.Get("client_id"))
+	}
+	// The same, with the key in a file of its own.
+	source = sourceFor(t, map[string]any{"from": "endpoint:" + server.URL, "client_id": "c",
+		"certificate_file": fileWith(t, "cert.pem", certificate), "certificate_key_file": fileWith(t, "key.pem", key)})
+	if _, errs, code := w.output(w.run("--source", source, "--", "true")); errs != "" || code != 0 {
+		t.Errorf("%q %d", errs, code)
 	}
 }
 
