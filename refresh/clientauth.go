@@ -114,12 +114,9 @@ func PrivateKeyJWT(clientID, keyID, audience string, key crypto.Signer) ClientAu
 
 // sign returns a JWT.
 func sign(key crypto.Signer, header, claims any) (string, error) {
-	h, err := json.Marshal(header)
-	if err != nil {
-		return "", err
-	}
-	c, err := json.Marshal(claims)
-	if err != nil {
+	h, err1 := json.Marshal(header)
+	c, err2 := json.Marshal(claims)
+	if err := errors.Join(err1, err2); err != nil {
 		return "", err
 	}
 	return jws.Sign(key, string(h), string(c))

@@ -103,6 +103,30 @@ func TestCloseDuringFlight(t *testing.T) {
 	})
 }
 
+// TestCloseBeforeAttempt has an attempt wait for its time: the source is not asked any more.
+func TestCloseBeforeAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, client := inProcess()
+		r := start(t, refresh.Config{Source: client})
+		token, err := r.Token(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		waits := make(chan error)
+		go func() {
+			_, err := r.Renew(t.Context(), token)
+			waits <- err
+		}()
+		synctest.Wait()
+		begun := time.Now()
+		r.Close()
+		wantError(t, <-waits, "the refresher of session tokens is closed")
+		if server.Issued() != 1 || time.Since(begun) > 0 {
+			t.Errorf("%d issued, %v later", server.Issued(), time.Since(begun))
+		}
+	})
+}
+
 // TestCloseRevokesEight has tokens that never end be replaced often.
 func TestCloseRevokesEight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ingressauth/ingressauth"
@@ -226,6 +227,26 @@ func TestCommandRun(t *testing.T) {
 	if _, err := c.Renew(t.Context(), newToken(t, "made-up")); !errors.Is(err, ingressauth.ErrNoToken) {
 		t.Error(err)
 	}
+}
+
+// TestCommandUnkillable has a command not end when it is killed, and its caller not wait for that.
+func TestCommandUnkillable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ends := make(chan struct{})
+		c := &refresh.Command{Args: []string{"x"}, Timeout: 3 * time.Second, Run: func(*exec.Cmd) error {
+			<-ends
+			return errors.New("at last")
+		}}
+		begun := time.Now()
+		_, err := c.Token(t.Context())
+		wantError(t, err, "run token command: it did not end within 3s, and cannot be killed")
+		if d := time.Since(begun); d != 8*time.Second {
+			t.Error(d)
+		}
+		close(ends)
+		_, err = c.Token(t.Context())
+		wantError(t, err, "run token command: at last")
+	})
 }
 
 // TestCommandOrganization has a session key act for the organisation in the variable.

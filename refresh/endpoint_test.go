@@ -2,6 +2,7 @@ package refresh_test
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -10,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/big"
 	"net"
@@ -132,6 +134,32 @@ func TestPrivateKeyJWT(t *testing.T) {
 	}
 	_, err = (&refresh.Endpoint{URL: server.URL, Auth: refresh.PrivateKeyJWT("c", "", "", p384)}).Token(t.Context())
 	wantError(t, err, "ask token endpoint: a key is P-256, Ed25519, or RSA of 2048 bits or more")
+}
+
+// failing is a key that cannot sign.
+type failing struct{ crypto.Signer }
+
+func (failing) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return nil, errors.New("the token is locked")
+}
+
+// TestFailingKey has the key be elsewhere, and not to be had.
+func TestFailingKey(t *testing.T) {
+	signer := verifytest.NewSigner(verify.ES256, "")
+	_, err := (&refresh.Endpoint{URL: "https://issuer.example", Auth: refresh.PrivateKeyJWT("c", "", "", failing{signer.Key})}).Token(t.Context())
+	wantError(t, err, "ask token endpoint: client assertion: the token is locked")
+}
+
+// TestSameIssued has an endpoint issue the token that was refused.
+func TestSameIssued(t *testing.T) {
+	server, e := inProcess()
+	server.SetText(func(int) string { return "always-the-same" })
+	if _, err := e.Renew(t.Context(), newToken(t, "always-the-same")); !errors.Is(err, ingressauth.ErrNoToken) {
+		t.Error(err)
+	}
+	if got, err := e.Renew(t.Context(), newToken(t, "another")); err != nil || got.Reveal() != "always-the-same" {
+		t.Error(got, err)
+	}
 }
 
 // newCertificate returns a certificate of this name that signs itself.
@@ -257,6 +285,7 @@ func TestAnswers(t *testing.T) {
 		{"seconds that are a list", json(200, `{"access_token":"made-up-token-of-1","token_type":"Bearer","expires_in":[1]}`), `"expires_in" is not a number of seconds`, ""},
 		{"seconds that are NaN", json(200, `{"access_token":"made-up-token-of-1","token_type":"Bearer","expires_in":"nan"}`), `"expires_in" is not a number of seconds`, ""},
 		{"no seconds left", json(200, `{"access_token":"made-up-token-of-1","token_type":"Bearer","expires_in":0}`), `the token has expired already`, ""},
+		{"a refresh token", json(200, `{"access_token":"made-up-token-of-1","token_type":"N_A","issued_token_type":"urn:ietf:params:oauth:token-type:refresh_token"}`), "is a refresh token, which is sent to no service", ""},
 		{"no token", json(200, `{"token_type":"Bearer"}`), `the answer has no "access_token"`, ""},
 		{"a token that is none", json(200, `{"access_token":1,"token_type":"Bearer"}`), `the answer has no "access_token"`, ""},
 		{"names in another case", json(200, `{"Access_Token":"made-up-token-of-1","token_type":"Bearer"}`), `the answer has no "access_token"`, ""},

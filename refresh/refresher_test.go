@@ -191,6 +191,7 @@ func TestConfig(t *testing.T) {
 		{refresh.Config{Source: &refresh.Endpoint{URL: "https://x.example", Auth: refresh.PrivateKeyJWT("c", "", "", nil)}}, "PrivateKeyJWT without a key"},
 		{refresh.Config{Source: &refresh.Endpoint{URL: "https://x.example", Auth: refresh.ClientSecretBasic("c", nil)}}, "ClientSecretBasic without a secret"},
 		{refresh.Config{Source: &refresh.Endpoint{URL: "https://x.example", Auth: refresh.ClientSecretBasic("", secret)}}, "a client without an id"},
+		{refresh.Config{Source: &refresh.Endpoint{URL: "https://x.example", Auth: refresh.PrivateKeyJWT("", "", "", nil)}}, "a client without an id"},
 		{refresh.Config{Source: &refresh.Endpoint{URL: "https://x.example", Auth: refresh.TLSClientAuth("", nil)}}, "a client without an id"},
 		{refresh.Config{Source: &refresh.Command{}}, "Command without Args"},
 		{refresh.Config{Source: &refresh.Command{Args: []string{""}}}, "Command without Args"},
