@@ -78,7 +78,7 @@ func parseError(response *http.Response, body []byte, secrets []string) error {
 	var members map[string]json.RawMessage
 	if len(body) > maxAnswer || json.Unmarshal(body, &members) != nil {
 		if kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type")); err == nil && kind != "application/json" {
-			e.note = " and " + said(kind)
+			e.note = " and " + said(kind, secrets...)
 		}
 		return e
 	}
@@ -143,7 +143,7 @@ func parseAnswer(body []byte, secrets []string) (got issued, kind string, err er
 	case "":
 		return issued{}, "", errors.New(`the answer has no "token_type"`)
 	default:
-		return issued{}, "", fmt.Errorf("the token is of the type %s, and not Bearer", said(kind))
+		return issued{}, "", fmt.Errorf("the token is of the type %s, and not Bearer", said(kind, secrets...))
 	}
 	life, err := expiresIn(members["expires_in"])
 	if err != nil {

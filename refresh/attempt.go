@@ -1,11 +1,13 @@
 package refresh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/ingressauth/ingressauth"
@@ -112,13 +114,15 @@ func (r *Refresher) settle(f *flight, began clock, got issued, err error) []note
 	old, now := r.state.Load(), r.clock()
 	if r.closed {
 		if err == nil { // it was issued, and nobody will have it
-			r.earlier = append(r.earlier, former{got.token, instant{}})
+			r.remember(got.token, instant{}, now)
 		}
 		return nil
 	}
 	var s *state
 	if err == nil {
-		s, err = judge(old, f.refused, began, now, got)
+		if s, err = judge(old, f.refused, began, now, got); err != nil && !sameText(got.token, old.Token) {
+			r.remember(got.token, instant{}, now) // it was issued, and nobody has it
+		}
 	}
 	if err != nil {
 		return r.fail(old, now, f.refused, err)
@@ -126,8 +130,7 @@ func (r *Refresher) settle(f *flight, began clock, got issued, err error) []note
 	var notes []note
 	if s.Generation != old.Generation {
 		if !old.Token.IsZero() {
-			r.earlier = append(r.earlier, former{old.Token, old.ends})
-			r.forget(now)
+			r.remember(old.Token, old.ends, now)
 		}
 		notes = append(notes, note{slog.LevelDebug, "there is a new session token", append(s.attrs(), slog.Uint64("generation", s.Generation))})
 	}
@@ -183,9 +186,7 @@ func judge(old *state, refused ingressauth.Token, began, now clock, got issued) 
 	case !same && old.good(now) && !old.refused && isOlder(before, claims):
 		return nil, errOlder
 	}
-	if s.session == (session{}) {
-		s.session = old.session
-	}
+	s.session = s.session.after(old.session)
 	return s, nil
 }
 
@@ -193,10 +194,11 @@ func judge(old *state, refused ingressauth.Token, began, now clock, got issued) 
 type session struct{ issuer, subject, organization string }
 
 func sessionOf(t ingressauth.Token, claims jwt.Claims) session {
+	s := session{organization: t.Organization()}
 	if claims.Issuer != "" && claims.Subject != "" {
-		return session{issuer: claims.Issuer, subject: claims.Subject}
+		s.issuer, s.subject = claims.Issuer, claims.Subject
 	}
-	return session{organization: t.Organization()}
+	return s
 }
 
 func peekSession(t ingressauth.Token) session {
@@ -204,10 +206,19 @@ func peekSession(t ingressauth.Token) session {
 	return sessionOf(t, claims)
 }
 
+// after returns what is known of a session that a token before named as old.
+func (s session) after(old session) session {
+	if s.issuer == "" {
+		s.issuer, s.subject = old.issuer, old.subject
+	}
+	s.organization = cmp.Or(s.organization, old.organization)
+	return s
+}
+
 // isOther reports whether two tokens are of different sessions, as far as they say.
 func (s session) isOther(old session) bool {
-	if s.issuer != "" && old.issuer != "" {
-		return s.issuer != old.issuer || s.subject != old.subject
+	if s.issuer != "" && old.issuer != "" && (s.issuer != old.issuer || s.subject != old.subject) {
+		return true
 	}
 	return s.organization != "" && old.organization != "" && s.organization != old.organization
 }
@@ -242,11 +253,12 @@ func (r *Refresher) fail(old *state, now clock, refused ingressauth.Token, err e
 	s.due = now.in(max(wait, r.floor))
 	s.Next = s.due.wall
 	r.publish(&s)
+	again := r.polled && old.Err != nil && old.Err.Error() == err.Error() // it was said a second ago
 	switch {
+	case old.good(now) && again, r.lapsed && again:
+		return nil
 	case old.good(now):
 		return []note{{slog.LevelWarn, "the session token was not renewed, and serves on", s.attrs()}}
-	case r.polled && r.lapsed && old.Err != nil && old.Err.Error() == err.Error():
-		return nil // it was said, a second ago
 	}
 	return []note{r.lapse(&s)}
 }
@@ -280,15 +292,14 @@ func (s *state) attrs() (attrs []slog.Attr) {
 	return attrs
 }
 
-// forget drops the tokens before the last that have ended, or are too many.
-func (r *Refresher) forget(now clock) {
-	var good []former
-	for _, f := range r.earlier {
-		if !f.ends.reached(now) {
-			good = append(good, f)
-		}
+// remember has a token be revoked in the end, if it has not ended by then. Of those that there
+// are too many the first are forgotten. It needs the lock.
+func (r *Refresher) remember(t ingressauth.Token, ends instant, now clock) {
+	r.live = slices.DeleteFunc(r.live, func(f former) bool { return f.ends.reached(now) || sameText(f.token, t) })
+	r.live = append(r.live, former{t, ends})
+	if n := len(r.live) - maxLive; n > 0 {
+		r.live = slices.Delete(r.live, 0, n)
 	}
-	r.earlier = good[max(0, len(good)-maxEarlier):]
 }
 
 // dueAfter returns when the next token is due: when three to four fifths of what is left of

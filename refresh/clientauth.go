@@ -2,6 +2,7 @@ package refresh
 
 import (
 	"cmp"
+	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/tls"
@@ -20,7 +21,7 @@ import (
 type ClientAuth interface {
 	// authenticate adds to the header, or the form, of a request. The URL is that of the
 	// token endpoint.
-	authenticate(url string, header http.Header, form url.Values) error
+	authenticate(ctx context.Context, url string, header http.Header, form url.Values) error
 	// tlsConfig is nil where it says nothing.
 	tlsConfig() *tls.Config
 	// check says what is wrong with it before it is used.
@@ -29,37 +30,38 @@ type ClientAuth interface {
 
 // clientAuth is made of functions, of which fmt prints addresses.
 type clientAuth struct {
-	add func(url string, header http.Header, form url.Values) error
-	tls func() *tls.Config
-	err error // of its parts
+	add         func(ctx context.Context, url string, header http.Header, form url.Values) error
+	certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
+	err         error // of its parts
 }
 
 func (a clientAuth) check() error { return a.err }
 
 var errNoClient = errors.New("a client without an id")
 
-func (a clientAuth) authenticate(url string, header http.Header, form url.Values) error {
-	return a.add(url, header, form)
+func (a clientAuth) authenticate(ctx context.Context, url string, header http.Header, form url.Values) error {
+	return a.add(ctx, url, header, form)
 }
 
 func (a clientAuth) tlsConfig() *tls.Config {
-	if a.tls == nil {
+	if a.certificate == nil {
 		return nil
 	}
-	return a.tls()
+	return &tls.Config{GetClientCertificate: a.certificate}
 }
 
 // ClientSecretBasic returns the method client_secret_basic (RFC 6749, section 2.3.1). The secret
-// is asked for each time, so that it may be replaced, and may be asked for concurrently.
-func ClientSecretBasic(clientID string, secret func() (string, error)) ClientAuth {
+// is asked for each time, so that it may be replaced, and may be asked for concurrently. The context
+// is that of the request, and has ten seconds.
+func ClientSecretBasic(clientID string, secret func(context.Context) (string, error)) ClientAuth {
 	a := clientAuth{}
 	if clientID == "" {
 		a.err = errNoClient
 	} else if secret == nil {
 		a.err = errors.New("ClientSecretBasic without a secret")
 	}
-	a.add = func(_ string, header http.Header, _ url.Values) error {
-		s, err := secret()
+	a.add = func(ctx context.Context, _ string, header http.Header, _ url.Values) error {
+		s, err := secret(ctx)
 		if err == nil && s == "" {
 			err = errors.New("it is empty")
 		}
@@ -91,7 +93,7 @@ func PrivateKeyJWT(clientID, keyID, audience string, key crypto.Signer) ClientAu
 	} else {
 		alg, a.err = jws.Algorithm(key.Public())
 	}
-	a.add = func(endpoint string, _ http.Header, form url.Values) error {
+	a.add = func(_ context.Context, endpoint string, _ http.Header, form url.Values) error {
 		header := map[string]string{"alg": alg, "typ": "JWT"}
 		if keyID != "" {
 			header["kid"] = keyID
@@ -126,15 +128,12 @@ func sign(key crypto.Signer, header, claims any) (string, error) {
 // The certificate is asked for at each handshake, as [tls.Config.GetClientCertificate] is. It is
 // nil where [Endpoint.Transport] presents it.
 func TLSClientAuth(clientID string, certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)) ClientAuth {
-	a := clientAuth{add: func(_ string, _ http.Header, form url.Values) error {
+	a := clientAuth{certificate: certificate, add: func(_ context.Context, _ string, _ http.Header, form url.Values) error {
 		form.Set("client_id", clientID)
 		return nil
 	}}
 	if clientID == "" {
 		a.err = errNoClient
-	}
-	if certificate != nil {
-		a.tls = func() *tls.Config { return &tls.Config{GetClientCertificate: certificate} }
 	}
 	return a
 }

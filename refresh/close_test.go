@@ -152,6 +152,26 @@ func TestCloseRevokesEight(t *testing.T) {
 	})
 }
 
+// TestCloseRevokesUntaken has tokens be issued that were not taken.
+func TestCloseRevokesUntaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(source)
+		ours, theirs := claims{"iss": "i", "sub": "s"}.token(t), claims{"iss": "i", "sub": "other"}.token(t)
+		s.say(ours, nil)
+		r := start(t, refresh.Config{Source: s, Interval: time.Minute})
+		wantToken(t, r, ours)
+		s.say(theirs, nil)
+		time.Sleep(10 * time.Minute)
+		wantToken(t, r, ours)
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if len(s.revoked) != 2 || !slices.Contains(s.revoked, ours) || !slices.Contains(s.revoked, theirs) {
+			t.Errorf("revoked: %v", s.revoked)
+		}
+	})
+}
+
 // TestCannotRevoke has a source that cannot, which is no error.
 func TestCannotRevoke(t *testing.T) {
 	s := new(source)

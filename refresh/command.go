@@ -56,13 +56,15 @@ const (
 	// pipeTime is how long is waited for who has inherited its output after its end.
 	pipeTime = time.Second
 	// killTime is how long is waited for it after it was killed: what hangs in the kernel
-	// does not die, and another user's cannot be killed.
+	// does not die, and another user's cannot be. It is left then.
 	killTime = 5 * time.Second
 	// maxStderr is how much of its standard error is kept, in bytes: the last.
 	maxStderr = 4 << 10
 )
 
 var inherited = []string{"PATH", "HOME", "USER", "TMPDIR", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "USERPROFILE"}
+
+var errTooLong = fmt.Errorf("its output is no token: %w", tokentext.ErrTooLong)
 
 // Token returns what the program prints; [ingressauth.Source].
 func (c *Command) Token(ctx context.Context) (ingressauth.Token, error) {
@@ -100,13 +102,15 @@ func (c *Command) run(ctx context.Context) (ingressauth.Token, error) {
 	timeout := cmp.Or(c.Timeout, commandTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("it did not end within %v", timeout))
 	defer cancel()
-	out := &bounded{most: tokentext.Max + 1, full: cancel}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	out := &bounded{most: tokentext.Max + 1, full: func() { stop(errTooLong) }}
 	errs := &bounded{most: maxStderr, last: true}
 	cmd := exec.CommandContext(ctx, c.Args[0], c.Args[1:]...)
 	cmd.Env = c.environment()
 	cmd.Stdout, cmd.Stderr = out, errs
 	cmd.WaitDelay = pipeTime
-	killGroup(cmd)
+	ownSession(cmd)
 	run := c.Run
 	if run == nil {
 		run = (*exec.Cmd).Run
@@ -120,11 +124,11 @@ func (c *Command) run(ctx context.Context) (ingressauth.Token, error) {
 		select {
 		case err = <-ran:
 		case <-time.After(killTime):
-			return ingressauth.Token{}, fmt.Errorf("%w, and cannot be killed", context.Cause(ctx))
+			return ingressauth.Token{}, fmt.Errorf("%w, nor %v later, when it was to be killed", context.Cause(ctx), killTime)
 		}
 	}
-	if err != nil && cmd.Process != nil {
-		cmd.Cancel() // and what it has started
+	if err != nil && !errors.Is(err, exec.ErrWaitDelay) && cmd.Process != nil {
+		cmd.Cancel() // what it has started, too
 	}
 	t, err := c.outcome(ctx, out, err)
 	if said := c.report(errs, out, err); err != nil && said != "" {
@@ -139,7 +143,7 @@ func (c *Command) outcome(ctx context.Context, out *bounded, err error) (ingress
 	exit, exited := errors.AsType[*exec.ExitError](err)
 	switch {
 	case len(out.kept) > tokentext.Max:
-		return ingressauth.Token{}, fmt.Errorf("its output is no token: %w", tokentext.ErrTooLong)
+		return ingressauth.Token{}, errTooLong
 	case errors.Is(err, exec.ErrWaitDelay): // it has ended well, and left somebody behind
 	case ctx.Err() != nil && err != nil:
 		return ingressauth.Token{}, context.Cause(ctx)

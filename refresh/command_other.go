@@ -4,5 +4,5 @@ package refresh
 
 import "os/exec"
 
-// killGroup leaves it at the program itself.
-func killGroup(*exec.Cmd) {}
+// ownSession leaves it at the program itself.
+func ownSession(*exec.Cmd) {}

@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// killGroup has a program be killed with all that are in its process group, which is its own. So
-// is its session: it has no terminal to ask somebody for a password on, and fails in place of
-// waiting.
-func killGroup(cmd *exec.Cmd) {
+// ownSession gives a program a session of its own, so that it has no terminal to ask somebody for
+// a password on, and fails in place of waiting; and has it be killed with all that are in its
+// process group.
+func ownSession(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Cancel = func() error {
 		err := unix.Kill(-cmd.Process.Pid, unix.SIGKILL)

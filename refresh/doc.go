@@ -18,7 +18,9 @@
 // apart at least, or four fifths of an interval that is shorter.
 //
 // If that fails, it is tried again: after a second or so, then ever more rarely, a minute apart
-// at most, and more often as the end comes near. The old token serves until its end, and not a
+// at most, and more often as the end comes near. Where an endpoint asks for rest (Retry-After), it
+// gets that, and a minute or a little more where it says what only a person can mend: that it does
+// not believe the client, say. The old token serves until its end, and not a
 // moment longer. From then on [Refresher.Token] returns why.
 //
 // Time is taken from two clocks. A token has ended when either says so: the monotonic one, which

@@ -230,8 +230,8 @@ func (e *Endpoint) post(outer context.Context, target string, form url.Values) (
 	defer cancel()
 	header := http.Header{"Accept": {"application/json"}, "Content-Type": {"application/x-www-form-urlencoded"}}
 	if e.Auth != nil {
-		if err := e.Auth.authenticate(e.URL, header, form); err != nil {
-			return nil, nil, err
+		if err := e.Auth.authenticate(ctx, e.URL, header, form); err != nil {
+			return nil, nil, causeOr(ctx, err)
 		}
 	}
 	secrets = secretsOf(header, form)
@@ -241,10 +241,15 @@ func (e *Endpoint) post(outer context.Context, target string, form url.Values) (
 	}
 	request.Header = header
 	answer, err = e.send(request, secrets)
+	return answer, secrets, causeOr(ctx, err)
+}
+
+// causeOr returns why the context ended, if it did, in place of an error.
+func causeOr(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
+		return context.Cause(ctx)
 	}
-	return answer, secrets, err
+	return err
 }
 
 // secretsOf are the secrets in a request.

@@ -35,7 +35,7 @@ import (
 )
 
 func secretAuth() refresh.ClientAuth {
-	return refresh.ClientSecretBasic("the client", func() (string, error) { return "made-up:secret%&", nil })
+	return refresh.ClientSecretBasic("the client", func(context.Context) (string, error) { return "made-up:secret%&", nil })
 }
 
 // TestGrants has what is sent be what the RFCs say.
@@ -291,6 +291,7 @@ func TestAnswers(t *testing.T) {
 		{"names in another case", json(200, `{"Access_Token":"made-up-token-of-1","token_type":"Bearer"}`), `the answer has no "access_token"`, ""},
 		{"no type", json(200, `{"access_token":"made-up-token-of-1"}`), `the answer has no "token_type"`, ""},
 		{"another type", json(200, `{"access_token":"made-up-token-of-1","token_type":"DPoP"}`), "the token is of the type DPoP, and not Bearer", ""},
+		{"a short secret for a type", json(200, `{"access_token":"x","token_type":"made-up:secret%&"}`), "the token is of the type [masked], and not Bearer", ""},
 		{"a token for a type", json(200, `{"access_token":"x","token_type":"made-up-token-of-1"}`), "", ""},
 		{"a token with a line break", json(200, `{"access_token":"made-up-token-of-1\n","token_type":"Bearer"}`), "the access token cannot be used: the token holds a control character", ""},
 		{"a list", json(200, `["made-up-token-of-1"]`), "the answer is not a JSON object", ""},
@@ -387,8 +388,8 @@ func TestEndpointFields(t *testing.T) {
 		{"two certificates", &refresh.Endpoint{URL: "https://issuer.example", Auth: refresh.TLSClientAuth("x", present), Transport: http.DefaultTransport}, "a Transport of its own"},
 		{"a parameter of ours", &refresh.Endpoint{URL: "https://issuer.example", Auth: secretAuth(), Parameters: url.Values{"client_id": {"made-up"}}}, "the parameter client_id is set by other fields, and has to be left out"},
 		{"another parameter of ours", &refresh.Endpoint{URL: "https://issuer.example", Subject: subject, Parameters: url.Values{"subject_token": {"made-up"}}}, "the parameter subject_token is set by other fields, and has to be left out"},
-		{"no secret", &refresh.Endpoint{URL: "http://localhost:1", Auth: refresh.ClientSecretBasic("x", func() (string, error) { return "", nil })}, "client secret: it is empty"},
-		{"a secret that fails", &refresh.Endpoint{URL: "http://localhost:1", Auth: refresh.ClientSecretBasic("x", func() (string, error) { return "", errors.New("gone") })}, "client secret: gone"},
+		{"no secret", &refresh.Endpoint{URL: "http://localhost:1", Auth: refresh.ClientSecretBasic("x", func(context.Context) (string, error) { return "", nil })}, "client secret: it is empty"},
+		{"a secret that fails", &refresh.Endpoint{URL: "http://localhost:1", Auth: refresh.ClientSecretBasic("x", func(context.Context) (string, error) { return "", errors.New("gone") })}, "client secret: gone"},
 		{"no subject", &refresh.Endpoint{URL: "http://localhost:1", Subject: ingressauth.Static(ingressauth.Token{})}, "the subject to exchange: no session token"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

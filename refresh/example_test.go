@@ -86,7 +86,7 @@ func ExampleRefresher_State() {
 	// Output: 1 bearer:da53422a
 }
 
-func readSecret() (string, error) {
+func readSecret(context.Context) (string, error) {
 	b, err := os.ReadFile("/etc/client/secret")
 	return strings.TrimSpace(string(b)), err
 }

@@ -98,6 +98,18 @@ func TestFileFollowed(t *testing.T) {
 		}
 		wantToken(t, r, newToken(t, text))
 	}
+	// One that is refused is said once, however often it is looked at.
+	refused, _ := r.Token(t.Context())
+	log.take("")
+	if _, err := r.Renew(t.Context(), refused); !errors.Is(err, ingressauth.ErrNoToken) {
+		t.Error(err)
+	}
+	for state, changed := r.State(); state.Failures < 3; state, changed = r.State() {
+		<-changed
+	}
+	if lines := log.take("WARN"); len(lines) != 1 {
+		t.Errorf("logged: %q", lines)
+	}
 	// Whoever is refused has it looked at, at once.
 	token, _ := r.Token(t.Context())
 	replace(t, path, "other")

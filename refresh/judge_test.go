@@ -233,6 +233,31 @@ func TestThroughOpaque(t *testing.T) {
 	})
 }
 
+// TestThroughJWT has a session key, then a JWT, and then the key of another organisation.
+func TestThroughJWT(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(source)
+		key := func(organization string) ingressauth.Token {
+			token, err := ingressauth.NewToken("sk-ant-sid01-"+organization, organization)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return token
+		}
+		s.say(key("org-1"), nil)
+		r := start(t, refresh.Config{Source: s, Interval: time.Minute})
+		wantToken(t, r, key("org-1"))
+		named := claims{"iss": "i", "sub": "s"}.token(t)
+		s.say(named, nil)
+		time.Sleep(2 * time.Minute)
+		s.say(key("org-2"), nil)
+		time.Sleep(2 * time.Minute)
+		wantToken(t, r, named)
+		state, _ := r.State()
+		wantError(t, state.Err, "a token of another session")
+	})
+}
+
 // TestOrganizationCounts has a session key act for an organisation, after it did for none.
 func TestOrganizationCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

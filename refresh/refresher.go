@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,12 +50,13 @@ const (
 	// watchTime is how often the clocks are looked at for whoever watches: timers stand
 	// still while a machine is suspended.
 	watchTime = 5 * time.Second
-	// longestBackoff is the longest time between two attempts of which the first failed.
+	// longestBackoff is the longest time between two attempts of which the first failed, a
+	// fifth aside where the source asks for that.
 	longestBackoff = time.Minute
 	// revokeTime bounds what Close does at the source.
 	revokeTime = 10 * time.Second
-	// maxEarlier is how many tokens are revoked in the end, the newest and those before.
-	maxEarlier = 8 + 1
+	// maxLive is how many tokens are revoked in the end, the newest and those before.
+	maxLive = 8 + 1
 )
 
 // Refresher is a [ingressauth.Renewer] whose token is renewed before it ends. It is made by
@@ -86,11 +86,11 @@ type Refresher struct {
 	backoff *backoff.ExponentialBackOff
 	began   time.Time // when the source was last asked
 	lapsed  bool      // it was said that the token has ended
-	earlier []former
+	live    []former  // besides the newest, what was issued and may be good
 	closed  bool
 }
 
-// former is a token that was replaced, and may be good still.
+// former is a token that was replaced, or not taken, and may be good still.
 type former struct {
 	token ingressauth.Token
 	ends  instant
@@ -196,7 +196,8 @@ func (r *Refresher) Token(ctx context.Context) (ingressauth.Token, error) {
 // error wraps [ingressauth.ErrNoToken], and the refused one remains what Token returns, as
 // other servers may take it. The source is asked once a second at most (or in four fifths of the
 // interval, if that is less), for which Renew waits. When it was told of a refusal in vain, Renew
-// returns why until the next attempt is due; of each the source is told until it has another.
+// returns why until the next attempt is due, unless it is a [File]; of each the source is told
+// until it has another.
 func (r *Refresher) Renew(ctx context.Context, refused ingressauth.Token) (ingressauth.Token, error) {
 	return r.another(ctx, refused)
 }
@@ -216,7 +217,7 @@ func (r *Refresher) another(ctx context.Context, refused ingressauth.Token) (ing
 			marked := *s
 			marked.refused = true
 			r.state.Store(&marked) // nobody who watches sees a difference
-			s, news = &marked, !s.told
+			s, news = &marked, !s.told || r.polled
 		}
 		if e, ok := errors.AsType[resting](s.Err); ok && e.rest() > 0 {
 			news = false // the source wants to be left alone, whatever there is to tell
@@ -273,7 +274,7 @@ func (r *Refresher) Close() error {
 		r.timer.Stop()
 		old := r.state.Load()
 		if !old.Token.IsZero() {
-			r.earlier = append(r.earlier, former{old.Token, old.ends})
+			r.remember(old.Token, old.ends, r.clock())
 		}
 		r.publish(&state{State: State{Generation: old.Generation, Err: errClosed}})
 		r.lock.Unlock()
@@ -294,11 +295,10 @@ func (r *Refresher) revoke() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), revokeTime)
 	defer cancel()
-	r.forget(r.clock())
-	failed := make([]error, len(r.earlier))
+	failed := make([]error, len(r.live))
 	var wait sync.WaitGroup
-	for i, f := range r.earlier {
-		if slices.ContainsFunc(r.earlier[:i], func(other former) bool { return sameText(other.token, f.token) }) {
+	for i, f := range r.live {
+		if f.ends.reached(r.clock()) {
 			continue
 		}
 		wait.Go(func() {

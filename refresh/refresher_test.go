@@ -178,7 +178,7 @@ func TestPlainSource(t *testing.T) {
 
 // TestConfig refuses what makes no sense.
 func TestConfig(t *testing.T) {
-	secret := func() (string, error) { return "x", nil }
+	secret := func(context.Context) (string, error) { return "x", nil }
 	for _, tt := range []struct {
 		config refresh.Config
 		error  string

@@ -166,7 +166,7 @@ func inProcess() (*refreshtest.Endpoint, *refresh.Endpoint) {
 	server := new(refreshtest.Endpoint)
 	return server, &refresh.Endpoint{
 		URL: "https://issuer.example/token", RevocationURL: "https://issuer.example/revoke", Transport: server,
-		Auth: refresh.ClientSecretBasic("client", func() (string, error) { return "made-up-secret", nil }),
+		Auth: refresh.ClientSecretBasic("client", func(context.Context) (string, error) { return "made-up-secret", nil }),
 	}
 }
 

@@ -142,6 +142,9 @@ func (f *follower) write(ctx context.Context) {
 		return
 	}
 	err := f.child.Rotate(ctx, f.token, launch.File)
+	if errors.Is(err, os.ErrProcessDone) {
+		return
+	}
 	f.unwritten = err != nil
 	if err == nil || !f.failed { // one failure is said
 		f.delivered(launch.File, f.generation, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"time"
 
@@ -25,7 +26,7 @@ func (o *runOptions) replace(cmd *cobra.Command, args []string) error {
 	}
 	var t ingressauth.Token
 	if o.from.renews() {
-		t, err = o.once(cmd.Context(), r)
+		t, err = o.getOnce(cmd.Context(), r)
 	} else {
 		t, err = r.Token(cmd.Context())
 	}
@@ -41,10 +42,15 @@ func (o *runOptions) replace(cmd *cobra.Command, args []string) error {
 	return startError(args[0], child.Exec())
 }
 
-// once gets a token from where run gets it itself, and nobody will renew it. A signal that is to
+// getOnce gets a token from where run gets it itself, and nobody will renew it. A signal that is to
 // end the command ends what gets it.
-func (o *runOptions) once(ctx context.Context, resolver *ingressauth.Resolver) (ingressauth.Token, error) {
-	source, err := o.newSource(resolver, new(helpers).run)
+func (o *runOptions) getOnce(ctx context.Context, resolver *ingressauth.Resolver) (ingressauth.Token, error) {
+	source, err := o.newSource(resolver, func(cmd *exec.Cmd) error {
+		if err := startIsolated(cmd); err != nil {
+			return err
+		}
+		return cmd.Wait() // other children are the command's, which may wait for them
+	})
 	if err != nil {
 		return ingressauth.Token{}, err
 	}
@@ -54,21 +60,30 @@ func (o *runOptions) once(ctx context.Context, resolver *ingressauth.Resolver) (
 			signal.Notify(signals, s)
 		}
 	}
-	defer signal.Stop(signals)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	got, done := make(chan struct{}), make(chan struct{})
 	go func() {
+		defer close(done)
 		select {
-		case got := <-signals:
-			cancel(ended(got))
-		case <-ctx.Done():
+		case s := <-signals:
+			cancel(endedBy(s))
+		case <-got:
 		}
 	}()
 	t, err := source.Token(ctx)
+	close(got)
+	<-done
 	if expiry, ok := t.Expiry(); err == nil && ok && !expiry.After(time.Now()) {
 		err = fmt.Errorf("the source returned a token that expired at %s", expiry.Format(time.RFC3339))
 	}
-	if status, ended := errors.AsType[exitStatus](context.Cause(ctx)); ended {
+	signal.Stop(signals)
+	select {
+	case got := <-signals: // it came just now
+		cancel(endedBy(got))
+	default:
+	}
+	if status, ok := errors.AsType[exitStatus](context.Cause(ctx)); ok {
 		return ingressauth.Token{}, status
 	}
 	if err != nil {

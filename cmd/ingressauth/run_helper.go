@@ -14,14 +14,24 @@ import (
 type helpers struct {
 	lock    sync.Mutex // held where a child is started or reaped
 	command int        // the command, for which somebody waits; 0 is none
-	helper  *exec.Cmd  // the program that runs, for which run waits; nil is none
-	ended   chan struct{}
+	helper  *helper    // the program that runs; nil is none
 
 	halted chan struct{} // closed when a program may be started again; nil where it may
 }
 
-// killTime is how long is waited for a program after it was killed: another user's cannot be.
-const killTime = 5 * time.Second
+// helper is a program that run waits for.
+type helper struct {
+	*exec.Cmd
+	ended chan struct{}
+}
+
+// haltTime is how long is waited for a program after it was killed: another user's cannot be.
+const haltTime = 5 * time.Second
+
+var (
+	errRuns   = errors.New("the last token command has not ended yet")
+	errHalted = errors.New("the token command cannot be killed")
+)
 
 // run is (*exec.Cmd).Run. The program inherits no descriptor of the command's.
 func (h *helpers) run(cmd *exec.Cmd) error {
@@ -32,22 +42,32 @@ func (h *helpers) run(cmd *exec.Cmd) error {
 		<-halted
 		h.lock.Lock()
 	}
-	keep := keepInherited()
-	err := cmd.Start()
-	keep()
-	if err != nil {
+	if h.helper != nil {
+		h.lock.Unlock()
+		return errRuns
+	}
+	if err := startIsolated(cmd); err != nil {
 		h.lock.Unlock()
 		return err
 	}
-	h.helper, h.ended = cmd, make(chan struct{})
+	own := &helper{cmd, make(chan struct{})}
+	h.helper = own
+	h.reapLocked() // whom reap has left while this was started
 	h.lock.Unlock()
-	err = cmd.Wait()
+	err := cmd.Wait()
 	h.lock.Lock()
 	defer h.lock.Unlock()
-	close(h.ended)
 	h.helper = nil
+	close(own.ended)
 	h.reapLocked() // it may have been in the way of others
 	return err
+}
+
+// startIsolated starts a program that inherits nothing of what was inherited.
+func startIsolated(cmd *exec.Cmd) error {
+	restore := keepInherited()
+	defer restore()
+	return cmd.Start()
 }
 
 // start starts the command.
@@ -59,11 +79,13 @@ func (h *helpers) start(start func() (pid int, err error)) error {
 	return err
 }
 
-// reap waits for the children that have ended, but for those that somebody waits for.
+// reap waits for the children that have ended, but for those that somebody waits for. It does
+// not wait for a program that is being started, after which the same is done.
 func (h *helpers) reap() {
-	h.lock.Lock()
-	defer h.lock.Unlock()
-	h.reapLocked()
+	if h.lock.TryLock() {
+		defer h.lock.Unlock()
+		h.reapLocked()
+	}
 }
 
 func (h *helpers) reapLocked() {
@@ -74,24 +96,31 @@ func (h *helpers) reapLocked() {
 	proctree.Reap(pids...)
 }
 
-// halt ends the program that runs, and has none be started until resume. The error says that it
-// cannot be ended.
+// halt ends the program that runs, and has none be started until resume. It is called after the
+// command's end. The error says that the program cannot be ended.
 func (h *helpers) halt() error {
-	h.lock.Lock()
+	deadline := time.Now().Add(haltTime)
+	for !h.lock.TryLock() { // one that is being started may be on a file system that does not answer
+		if time.Now().After(deadline) {
+			return errHalted
+		}
+		time.Sleep(time.Millisecond)
+	}
+	h.command = 0
 	if h.halted == nil {
 		h.halted = make(chan struct{})
 	}
-	helper, ended := h.helper, h.ended
+	running := h.helper
 	h.lock.Unlock()
-	if helper == nil {
+	if running == nil {
 		return nil
 	}
-	helper.Cancel()
+	running.Cancel()
 	select {
-	case <-ended:
+	case <-running.ended:
 		return nil
-	case <-time.After(killTime):
-		return errors.New("the token command cannot be killed")
+	case <-time.After(time.Until(deadline)):
+		return errHalted
 	}
 }
 

@@ -332,6 +332,8 @@ func TestStatusOfRun(t *testing.T) {
 		"an empty object":  {"{}", "it is no status of a run"},
 		"a token in it":    {strings.Replace(good, "bearer:0123abcd", "sk-ant-sid01-made-up", 1) + "}", "it is no status of a run"},
 		"another source":   {strings.Replace(good, "command", "sk-ant-sid01-made-up", 1) + "}", "it is no status of a run"},
+		"no failure":       {good + `,"failures":-1,"error":"x"}`, "it is no status of a run"},
+		"half a failure":   {good + `,"error":"x"}`, "it is no status of a run"},
 		"one without end":  {good + strings.Repeat(" ", 70000) + "}", "it is no status of a run"},
 		"of another token": {strings.Replace(good, "0123abcd", "0123abcdef", 1) + "}", "it is no status of a run"},
 	} {
@@ -354,6 +356,41 @@ func TestStatusOfRun(t *testing.T) {
 	cmd.Args = []string{cmd.Path, "status"}
 	if out, _, code := w.output(cmd); code != 0 || !strings.Contains(out, "the status of the run above cannot be read: no such file") {
 		t.Errorf("%q %d", out, code)
+	}
+}
+
+// TestHelpers has one token command be run at a time.
+func TestHelpers(t *testing.T) {
+	h := new(helpers)
+	first := make(chan error)
+	go func() { first <- h.run(exec.Command("sleep", "0.3")) }()
+	eventually(t, "it runs", func() bool {
+		h.lock.Lock()
+		defer h.lock.Unlock()
+		return h.helper != nil
+	})
+	if err := h.run(exec.Command("true")); err != errRuns {
+		t.Error(err)
+	}
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	if err := h.run(exec.Command("true")); err != nil {
+		t.Error(err)
+	}
+	// While it is halted, one waits.
+	if err := h.halt(); err != nil {
+		t.Error(err)
+	}
+	go func() { first <- h.run(exec.Command("true")) }()
+	select {
+	case err := <-first:
+		t.Errorf("it was run: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	h.resume()
+	if err := <-first; err != nil {
+		t.Error(err)
 	}
 }
 
@@ -684,6 +721,9 @@ func TestRunSourceRefuses(t *testing.T) {
 		"a timeout that is none":       {file(map[string]any{"command": command, "timeout": "made-up"}), 125, "--source: timeout: a duration"},
 		"two commands":                 {file(map[string]any{"command": command, "from": "command:true"}), 125, "leave out one of them"},
 		"a long time":                  {file(map[string]any{"command": command, "timeout": "61s"}), 125, "a Timeout that is negative, or more than 1m0s"},
+		"a key from a pipe":            {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "client_key_file": fifo(t, t.TempDir())}), 125, "client_key_file: it is not a regular file"},
+		"a flag before a bad file":     {file(map[string]any{"from": "made-up", "refresh": "1h"}, "--from", "command:true"), 125, "--source: from: it takes command:COMMAND or endpoint:URL"},
+		"no parameter":                 {raw(`{"from":"endpoint:https://x.example","subject":"session","parameters":{"scope":null}}`), 125, "--source: parameters: it is not what belongs there"},
 		"an encrypted key":             {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "client_key_file": fileWith(t, "key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n")}), 125, "client_key_file: the private key is encrypted"},
 		"a command and an endpoint":    {file(map[string]any{"command": command, "from": "endpoint:https://x.example"}), 125, "the token is not from a command"},
 		"a client for a command":       {file(map[string]any{"command": command, "client_id": "made-up"}), 125, "members for an endpoint"},

@@ -48,7 +48,7 @@ func (s *supervisor) renew(ctx context.Context) error {
 			return nil
 		case got := <-s.signals:
 			if s.jobs.hurries(got) {
-				return ended(got)
+				return endedBy(got)
 			}
 			s.helpers.reap()
 			if len(early) < cap(s.signals)/2 {
@@ -58,9 +58,9 @@ func (s *supervisor) renew(ctx context.Context) error {
 	}
 }
 
-// ended is the exit code of who was ended by a signal.
-func ended(by os.Signal) error {
-	number, _ := by.(syscall.Signal)
+// endedBy is the exit code of who was ended by a signal.
+func endedBy(s os.Signal) error {
+	number, _ := s.(syscall.Signal)
 	return exitStatus(128 + int(number))
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
@@ -112,6 +113,9 @@ type values []string
 // UnmarshalJSON reads it; [json.Unmarshaler].
 func (v *values) UnmarshalJSON(b []byte) error {
 	var one string
+	if string(b) == "null" {
+		return errors.New("neither a string nor a list of strings")
+	}
 	if json.Unmarshal(b, &one) == nil {
 		*v = values{one}
 		return nil
@@ -198,13 +202,20 @@ func (o *runOptions) loadSource() error {
 }
 
 func (o *runOptions) adopt(f *sourceFile) error {
-	if o.from.kind == fromCommand {
-		f.Command = nil // the flag comes first
-	} else if f.From != "" && o.from.kind == fromAnywhere && (o.from.Set(f.From) != nil || !o.from.renews()) {
+	var from fromFlag
+	if f.From != "" && (from.Set(f.From) != nil || !from.renews()) {
 		return errors.New("from: it takes " + fromCommand + ":COMMAND or " + fromEndpoint + ":URL")
 	}
-	if f.Refresh != "" && o.refresh == 0 && o.refresh.Set(f.Refresh) != nil {
-		return errors.New("refresh: it takes " + o.refresh.takes())
+	var age ageFlag
+	if f.Refresh != "" && age.Set(f.Refresh) != nil {
+		return errors.New("refresh: it takes " + age.takes())
+	}
+	// Flags come first.
+	o.refresh = cmp.Or(o.refresh, age)
+	if o.from.kind == fromCommand {
+		f.Command = nil
+	} else if o.from.kind == fromAnywhere && f.From != "" {
+		o.from = from
 	}
 	switch {
 	case o.exec && f.Refresh+f.RevocationURL != "":
@@ -300,7 +311,7 @@ func (f *sourceFile) clientAuth() (refresh.ClientAuth, error) {
 	case f.CertificateFile == "" && f.CertificateKeyFile != "":
 		return nil, errors.New("certificate_key_file: it goes with certificate_file")
 	case f.ClientSecretFile != "":
-		return refresh.ClientSecretBasic(f.ClientID, func() (string, error) {
+		return refresh.ClientSecretBasic(f.ClientID, func(context.Context) (string, error) {
 			text, err := readSecret(f.ClientSecretFile)
 			if err != nil {
 				err = fmt.Errorf("client_secret_file: %w", err)
@@ -339,7 +350,10 @@ func (f *sourceFile) clientAuth() (refresh.ClientAuth, error) {
 
 // readSecret reads a file whose content is not shown.
 func readSecret(path string) ([]byte, error) {
-	text, err := readfile.OrPipe(path, maxSecretFile+1, pipeTime)
+	text, _, err := readfile.Regular(path, maxSecretFile+1, nil)
+	if errors.Is(err, readfile.ErrChanging) {
+		err = nil // the next attempt has the whole
+	}
 	if err == nil && len(text) > maxSecretFile {
 		err = fmt.Errorf("longer than %d KiB", maxSecretFile>>10)
 	}

@@ -115,6 +115,9 @@ func readRunStatus() (*runStatus, error) {
 func (s *runStatus) isOne() bool {
 	scheme, fingerprint, _ := strings.Cut(s.Token, ":")
 	_, err := hex.DecodeString(fingerprint)
+	if s.Failures < 0 || (s.Failures == 0) != (s.Error == "") {
+		return false
+	}
 	return (s.Source == fromCommand || s.Source == fromEndpoint) && s.Generation > 0 && !s.Received.IsZero() &&
 		(scheme == string(ingressauth.SchemeBearer) || scheme == string(ingressauth.SchemeSessionKey)) && err == nil && len(fingerprint) == 8
 }

@@ -197,9 +197,6 @@ func (s *supervisor) once(ctx context.Context) (code int, again bool, err error)
 	if !again {
 		s.closeRenewal()
 	}
-	if err := s.helpers.halt(); err != nil {
-		s.events.failure(err)
-	}
 	s.end()
 	s.helpers.resume()
 	return code, again && !s.stopping, nil
@@ -325,6 +322,9 @@ func (s *supervisor) end() {
 			}
 		}
 	}()
+	if err := s.helpers.halt(); err != nil {
+		s.events.failure(err)
+	}
 	err := proctree.End(grace, hurry, s.group)
 	close(stop)
 	<-watched

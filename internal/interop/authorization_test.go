@@ -3,6 +3,7 @@ package interop
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -160,7 +161,7 @@ func TestAuthorizationServer(t *testing.T) {
 		return &refresh.Endpoint{URL: server.url + "/token", RevocationURL: server.url + "/token/revocation", Auth: auth, Transport: server.client.Transport}
 	}
 	secret := func(s string) refresh.ClientAuth {
-		return refresh.ClientSecretBasic("basic", func() (string, error) { return s, nil })
+		return refresh.ClientSecretBasic("basic", func(context.Context) (string, error) { return s, nil })
 	}
 	ways := map[string]refresh.ClientAuth{"client_secret_basic": secret(clientSecret), "tls_client_auth": refresh.TLSClientAuth("tls", nil)}
 	for algorithm, s := range signers {
