@@ -1,16 +1,11 @@
 package ingressauth
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
-	"slices"
-	"strings"
 
+	"github.com/ingressauth/ingressauth/internal/jsonobject"
 	"github.com/ingressauth/ingressauth/internal/readfile"
 )
 
@@ -108,45 +103,13 @@ func (p *Profile) members() []member {
 	}
 }
 
-// parse reads a profile member by member, since encoding/json takes names in any
-// case, and twice, and shows those that it does not know.
+// parse reads a profile.
 func (p *Profile) parse(text []byte) error {
-	d := json.NewDecoder(bytes.NewReader(text))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return errors.New("not a JSON object")
+	var members []jsonobject.Member
+	for _, m := range p.members() {
+		members = append(members, jsonobject.Member{Name: m.name, Value: m.value, Is: "a string"})
 	}
-	members := p.members()
-	for d.More() {
-		name, err := d.Token()
-		if err != nil {
-			return fmt.Errorf("not JSON: %w", err)
-		}
-		i := slices.IndexFunc(members, func(m member) bool { return m.name == name })
-		if i < 0 {
-			var names []string
-			for _, m := range p.members() {
-				names = append(names, m.name)
-			}
-			return errors.New("a member twice, or one that is none of " + strings.Join(names, ", "))
-		}
-		value, err := d.Token()
-		if err != nil {
-			return fmt.Errorf("not JSON: %w", err)
-		}
-		s, ok := value.(string)
-		if !ok {
-			return fmt.Errorf("%s: not a string", members[i].name)
-		}
-		*members[i].value = s
-		members = slices.Delete(members, i, i+1)
-	}
-	if _, err := d.Token(); err != nil {
-		return fmt.Errorf("not JSON: %w", err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return errors.New("more than one JSON value")
-	}
-	return nil
+	return jsonobject.Read(text, members)
 }
 
 // check refuses a profile that could find nothing, or the wrong thing.

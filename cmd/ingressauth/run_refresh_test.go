@@ -714,7 +714,7 @@ func TestRunSourceRefuses(t *testing.T) {
 		"an unknown member":            {file(map[string]any{"made-up": 1}), 125, "a member twice, or one that is none of from, refresh, command"},
 		"a member in another case":     {file(map[string]any{"Command": command}), 125, "a member twice, or one that is none of"},
 		"a member twice":               {raw(`{"from":"command:true","from":"command:true"}`), 125, "a member twice"},
-		"a member of another type":     {file(map[string]any{"command": "made-up"}), 125, "--source: command: it is not what belongs there"},
+		"a member of another type":     {file(map[string]any{"command": "made-up"}), 125, "--source: command: not a list of strings"},
 		"a source that is none":        {file(map[string]any{"from": "made-up"}), 125, "--source: from: it takes command:COMMAND or endpoint:URL"},
 		"another source":               {file(map[string]any{"from": "env"}), 125, "--source: from: it takes command:COMMAND or endpoint:URL"},
 		"a time that is none":          {file(map[string]any{"command": command, "refresh": "made-up"}), 125, "--source: refresh: it takes how old"},
@@ -723,7 +723,7 @@ func TestRunSourceRefuses(t *testing.T) {
 		"a long time":                  {file(map[string]any{"command": command, "timeout": "61s"}), 125, "a Timeout that is negative, or more than 1m0s"},
 		"a key from a pipe":            {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "client_key_file": fifo(t, t.TempDir())}), 125, "client_key_file: it is not a regular file"},
 		"a flag before a bad file":     {file(map[string]any{"from": "made-up", "refresh": "1h"}, "--from", "command:true"), 125, "--source: from: it takes command:COMMAND or endpoint:URL"},
-		"no parameter":                 {raw(`{"from":"endpoint:https://x.example","subject":"session","parameters":{"scope":null}}`), 125, "--source: parameters: it is not what belongs there"},
+		"no parameter":                 {raw(`{"from":"endpoint:https://x.example","subject":"session","parameters":{"scope":null}}`), 125, "--source: parameters: not an object of strings, or of lists of them"},
 		"an encrypted key":             {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "client_key_file": fileWith(t, "key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n")}), 125, "client_key_file: the private key is encrypted"},
 		"a command and an endpoint":    {file(map[string]any{"command": command, "from": "endpoint:https://x.example"}), 125, "the token is not from a command"},
 		"a client for a command":       {file(map[string]any{"command": command, "client_id": "made-up"}), 125, "members for an endpoint"},
@@ -742,7 +742,7 @@ func TestRunSourceRefuses(t *testing.T) {
 		"no such certificate":          {file(map[string]any{"from": "endpoint:https://x.example", "client_id": "c", "certificate_file": "/nonexistent/made-up"}), 125, "certificate_file: no such file"},
 		"a parameter that is ours":     {file(map[string]any{"from": "endpoint:https://x.example", "subject": "session", "parameters": map[string]string{"subject_token": "made-up"}}), 125, "the parameter subject_token"},
 		"a revocation anywhere":        {file(map[string]any{"from": "endpoint:https://x.example", "subject": "session", "revocation_url": "http://made-up.example"}), 125, "the URL of an endpoint is https://"},
-		"a parameter that is a number": {file(map[string]any{"from": "endpoint:https://x.example", "parameters": map[string]any{"scope": 1}}), 125, "--source: parameters: it is not what belongs there"},
+		"a parameter that is a number": {file(map[string]any{"from": "endpoint:https://x.example", "parameters": map[string]any{"scope": 1}}), 125, "--source: parameters: not an object of strings, or of lists of them"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

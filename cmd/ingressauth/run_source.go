@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto"
@@ -11,7 +10,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"os/exec"
 	"reflect"
@@ -20,6 +18,7 @@ import (
 	"time"
 
 	"github.com/ingressauth/ingressauth"
+	"github.com/ingressauth/ingressauth/internal/jsonobject"
 	"github.com/ingressauth/ingressauth/internal/readfile"
 	"github.com/ingressauth/ingressauth/internal/tokentext"
 	"github.com/ingressauth/ingressauth/refresh"
@@ -148,39 +147,14 @@ func readSourceFile(path string) (*sourceFile, error) {
 		return nil, fmt.Errorf("longer than %d bytes", maxSourceFile)
 	}
 	f := new(sourceFile)
-	members := make(map[string]any)
-	var names []string
+	var members []jsonobject.Member
 	for field, value := range reflect.ValueOf(f).Elem().Fields() {
-		name := field.Tag.Get("json")
-		members[name] = value.Addr().Interface()
-		names = append(names, name)
+		is := map[reflect.Kind]string{
+			reflect.String: "a string", reflect.Slice: "a list of strings", reflect.Map: "an object of strings, or of lists of them",
+		}[value.Kind()]
+		members = append(members, jsonobject.Member{Name: field.Tag.Get("json"), Value: value.Addr().Interface(), Is: is})
 	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, errors.New("not a JSON object")
-	}
-	for d.More() {
-		t, err := d.Token()
-		if err != nil {
-			return nil, errors.New("not JSON")
-		}
-		name, _ := t.(string)
-		value, ok := members[name]
-		if !ok {
-			return nil, errors.New("a member twice, or one that is none of " + strings.Join(names, ", "))
-		}
-		delete(members, name)
-		if err := d.Decode(value); err != nil {
-			return nil, fmt.Errorf("%s: it is not what belongs there", name)
-		}
-	}
-	if _, err := d.Token(); err != nil {
-		return nil, errors.New("not JSON")
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, errors.New("more than one JSON value")
-	}
-	return f, nil
+	return f, jsonobject.Read(text, members)
 }
 
 // loadSource reads the file of --source, if there is one, and sets what the flags have left
