@@ -63,7 +63,20 @@ func TestRunKilled(t *testing.T) {
 				time.Sleep(20 * time.Millisecond)
 				kill(t, cmd.Process.Pid, "child", marker)
 			}
-			cmd.Wait()
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				cmd.Wait()
+			}()
+			for waiting := true; waiting; {
+				select {
+				case <-ended:
+					waiting = false
+				case <-time.After(10 * time.Second):
+					// It was a process that os starts for a moment, to see what the kernel can do.
+					kill(t, cmd.Process.Pid, victim, marker)
+				}
+			}
 			// If it was run that was killed, its supervisor needs a moment more.
 			eventually(t, "nothing is left of the tree", func() bool { return len(marked(marker)) == 0 && (victim != "run" || len(w.left()) == 0) })
 			filepath.WalkDir(w.runtime, func(path string, d fs.DirEntry, err error) error {
