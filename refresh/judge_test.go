@@ -86,8 +86,11 @@ func TestLivesOn(t *testing.T) {
 
 // TestWrongToken has sources return what is not to be taken in the place of a token.
 func TestWrongToken(t *testing.T) {
-	const hour = 3600
-	key := func(t *testing.T, text, organization string) ingressauth.Token {
+	const (
+		hour = 3600
+		now  = 946684800 // when fake time begins
+	)
+	key := func(text, organization string) ingressauth.Token {
 		token, err := ingressauth.NewToken("sk-ant-sid01-"+text, organization)
 		if err != nil {
 			t.Fatal(err)
@@ -96,85 +99,63 @@ func TestWrongToken(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name      string
-		old, next func(t *testing.T, now int64) ingressauth.Token
+		old, next ingressauth.Token
 		error     string // "" where it is taken
 		refused   bool   // also where the old one was refused
 	}{
 		{"older by iat",
-			func(t *testing.T, now int64) ingressauth.Token {
-				return claims{"iss": "i", "sub": "s", "iat": now, "exp": now + hour}.token(t)
-			},
-			func(t *testing.T, now int64) ingressauth.Token {
-				return claims{"iss": "i", "sub": "s", "iat": now - 1, "exp": now + hour}.token(t)
-			},
+			claims{"iss": "i", "sub": "s", "iat": now, "exp": now + hour}.token(t),
+			claims{"iss": "i", "sub": "s", "iat": now - 1, "exp": now + hour}.token(t),
 			"the source returned an older token", false},
 		{"older by exp",
-			func(t *testing.T, now int64) ingressauth.Token { return claims{"exp": now + 2*hour}.token(t) },
-			func(t *testing.T, now int64) ingressauth.Token { return claims{"exp": now + 2*hour - 1}.token(t) },
+			claims{"exp": now + 2*hour}.token(t),
+			claims{"exp": now + 2*hour - 1}.token(t),
 			"the source returned an older token", false},
 		{"newer, and ends sooner",
-			func(t *testing.T, now int64) ingressauth.Token {
-				return claims{"iat": now, "exp": now + 2*hour}.token(t)
-			},
-			func(t *testing.T, now int64) ingressauth.Token {
-				return claims{"iat": now + 1, "exp": now + 2*hour - 60}.token(t)
-			},
+			claims{"iat": now, "exp": now + 2*hour}.token(t),
+			claims{"iat": now + 1, "exp": now + 2*hour - 60}.token(t),
 			"", false},
 		{"of the same time",
-			func(t *testing.T, now int64) ingressauth.Token {
-				return claims{"iat": now, "exp": now + 2*hour, "jti": "1"}.token(t)
-			},
-			func(t *testing.T, now int64) ingressauth.Token {
-				return claims{"iat": now, "exp": now + 2*hour, "jti": "2"}.token(t)
-			},
+			claims{"iat": now, "exp": now + 2*hour, "jti": "1"}.token(t),
+			claims{"iat": now, "exp": now + 2*hour, "jti": "2"}.token(t),
 			"", false},
 		{"another subject",
-			func(t *testing.T, now int64) ingressauth.Token {
-				return claims{"iss": "i", "sub": "s", "exp": now + hour}.token(t)
-			},
-			func(t *testing.T, now int64) ingressauth.Token {
-				return claims{"iss": "i", "sub": "t", "exp": now + 2*hour}.token(t)
-			},
+			claims{"iss": "i", "sub": "s", "exp": now + hour}.token(t),
+			claims{"iss": "i", "sub": "t", "exp": now + 2*hour}.token(t),
 			"of another session", true},
 		{"another issuer",
-			func(t *testing.T, now int64) ingressauth.Token {
-				return claims{"iss": "i", "sub": "s", "exp": now + hour}.token(t)
-			},
-			func(t *testing.T, now int64) ingressauth.Token {
-				return claims{"iss": "j", "sub": "s", "exp": now + 2*hour}.token(t)
-			},
+			claims{"iss": "i", "sub": "s", "exp": now + hour}.token(t),
+			claims{"iss": "j", "sub": "s", "exp": now + 2*hour}.token(t),
 			"of another session", true},
 		{"no subject, which says nothing",
-			func(t *testing.T, now int64) ingressauth.Token {
-				return claims{"iss": "i", "sub": "s", "exp": now + hour}.token(t)
-			},
-			func(t *testing.T, now int64) ingressauth.Token {
-				return claims{"iss": "i", "exp": now + 2*hour}.token(t)
-			},
+			claims{"iss": "i", "sub": "s", "exp": now + hour}.token(t),
+			claims{"iss": "i", "exp": now + 2*hour}.token(t),
 			"", false},
 		{"another organisation",
-			func(t *testing.T, _ int64) ingressauth.Token { return key(t, "a", "org-1") },
-			func(t *testing.T, _ int64) ingressauth.Token { return key(t, "b", "org-2") },
+			key("a", "org-1"),
+			key("b", "org-2"),
 			"of another session", true},
 		{"another session key",
-			func(t *testing.T, _ int64) ingressauth.Token { return key(t, "a", "org-1") },
-			func(t *testing.T, _ int64) ingressauth.Token { return key(t, "b", "org-1") },
+			key("a", "org-1"),
+			key("b", "org-1"),
 			"", false},
 		{"expired",
-			func(t *testing.T, now int64) ingressauth.Token { return newToken(t, "opaque") },
-			func(t *testing.T, now int64) ingressauth.Token { return claims{"exp": now - 1}.token(t) },
+			newToken(t, "opaque"),
+			claims{"exp": now - 1}.token(t),
 			"a token that has expired, or the clock", true},
 		{"none",
-			func(t *testing.T, now int64) ingressauth.Token { return newToken(t, "opaque") },
-			func(t *testing.T, now int64) ingressauth.Token { return ingressauth.Token{} },
+			newToken(t, "opaque"),
+			ingressauth.Token{},
 			"no session token", true},
 	} {
 		for _, refused := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/refused %v", tt.name, refused), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					s := new(source)
-					now := time.Now().Unix()
-					old, next := tt.old(t, now), tt.next(t, now)
+					old, next := tt.old, tt.next
+					if time.Now().Unix() != now {
+						t.Fatal("fake time begins at ", time.Now())
+					}
 					s.say(old, nil)
 					log := &logged{}
 					r := start(t, refresh.Config{Source: s, Interval: 10 * time.Minute, Log: slog.New(log)})

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ingressauth/ingressauth/internal/inprocess"
 	"github.com/ingressauth/ingressauth/verify"
 	"github.com/ingressauth/ingressauth/verify/verifytest"
 )
@@ -52,7 +53,7 @@ func TestRemoteFreshness(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := new(verifytest.KeyServer)
 				server.Publish(a)
-				w := newRemoteWorldOf(t, verify.RemoteConfig{Transport: inProcess{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w := newRemoteWorldOf(t, verify.RemoteConfig{Transport: inprocess.Transport{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					for name, values := range tt.header {
 						w.Header()[name] = values
 					}
@@ -75,7 +76,7 @@ func TestRemoteConditional(t *testing.T) {
 	a := newSigner("a")
 	serve := func(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, n int)) (*verify.Verifier, func() (n, conditional int)) {
 		var n, conditional atomic.Int32
-		_, v := newRemoteVerifier(t, verify.RemoteConfig{URL: "https://issuer.example", OnEvent: new(keyEvents).tell, Transport: inProcess{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, v := newRemoteVerifier(t, verify.RemoteConfig{URL: "https://issuer.example", OnEvent: new(keyEvents).tell, Transport: inprocess.Transport{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("If-None-Match") != "" {
 				conditional.Add(1)
 			}

@@ -15,27 +15,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/ingressauth/ingressauth/internal/inprocess"
 	"github.com/ingressauth/ingressauth/verify"
 	"github.com/ingressauth/ingressauth/verify/verifytest"
 )
-
-// inProcess answers requests with a handler, so that fake time passes while it does.
-type inProcess struct{ http.Handler }
-
-func (h inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
-	w := httptest.NewRecorder()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		h.ServeHTTP(w, r)
-	}()
-	select {
-	case <-done:
-		return w.Result(), nil
-	case <-r.Context().Done():
-		return nil, r.Context().Err()
-	}
-}
 
 // keyEvents keeps what happened.
 type keyEvents struct {
@@ -91,7 +74,7 @@ func newRemoteWorldOf(t *testing.T, c verify.RemoteConfig, s *verifytest.KeyServ
 	w := &remoteWorld{KeyServer: s}
 	c.URL = "https://issuer.example/jwks.json"
 	if c.Transport == nil {
-		c.Transport = inProcess{w.KeyServer}
+		c.Transport = inprocess.Transport{Handler: w.KeyServer}
 	}
 	c.OnEvent = w.events.tell
 	w.set, w.verifier = newRemoteVerifier(t, c)
@@ -420,7 +403,7 @@ func TestRemoteRetryAfter(t *testing.T) {
 	}{{"30", 30 * time.Second}, {"86400", time.Minute}, {"Sat, 01 Jan 2000 00:00:40 GMT", 40 * time.Second}, {"x", 0}, {"-5", 0}} {
 		synctest.Test(t, func(t *testing.T) {
 			var requests atomic.Int32
-			w := newRemoteWorld(t, verify.RemoteConfig{Transport: inProcess{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w := newRemoteWorld(t, verify.RemoteConfig{Transport: inprocess.Transport{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				requests.Add(1)
 				w.Header().Set("Retry-After", tt.field)
 				w.WriteHeader(http.StatusServiceUnavailable)
@@ -450,7 +433,7 @@ func TestRemoteSlow(t *testing.T) {
 		s := new(verifytest.KeyServer)
 		s.Publish(a)
 		delay := time.Duration(0)
-		w := newRemoteWorldOf(t, verify.RemoteConfig{Transport: inProcess{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w := newRemoteWorldOf(t, verify.RemoteConfig{Transport: inprocess.Transport{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			answer := httptest.NewRecorder()
 			s.ServeHTTP(answer, r) // it is made now, and arrives later
 			time.Sleep(delay)
@@ -549,7 +532,7 @@ func TestRemoteHookHangs(t *testing.T) {
 		s.Publish(a)
 		hangs := make(chan struct{})
 		var told atomic.Int32
-		set, v := newRemoteVerifier(t, verify.RemoteConfig{URL: "https://issuer.example", Transport: inProcess{s}, OnEvent: func(verify.KeyEvent) {
+		set, v := newRemoteVerifier(t, verify.RemoteConfig{URL: "https://issuer.example", Transport: inprocess.Transport{Handler: s}, OnEvent: func(verify.KeyEvent) {
 			told.Add(1)
 			<-hangs
 		}})
@@ -635,7 +618,7 @@ func TestRemoteIgnoredKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var text atomic.Value
 		text.Store(set(claims{"use": "enc"}))
-		w := newRemoteWorld(t, verify.RemoteConfig{Transport: inProcess{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w := newRemoteWorld(t, verify.RemoteConfig{Transport: inprocess.Transport{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Write(text.Load().([]byte))
 		})}})
 		synctest.Wait()

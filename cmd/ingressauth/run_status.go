@@ -73,9 +73,6 @@ func (f *statusFile) write(generation int, s refresh.State) error {
 
 // environ returns these variables, and the one by which the file is found.
 func (f *statusFile) environ(variables []string) []string {
-	if f == nil {
-		return variables
-	}
 	var environ []string
 	for _, v := range variables {
 		if !strings.HasPrefix(v, runStatusVariable+"=") {
@@ -124,7 +121,7 @@ func (s *runStatus) isOne() bool {
 
 // lines are what the status says, for people.
 func (s *runStatus) lines(now time.Time, p palette) string {
-	text := fmt.Sprintf("token %d of the %s, %s, received %s", s.Generation, printable(s.Source), printable(s.Token), spelled(s.Received, now))
+	text := fmt.Sprintf("token %d of the %s, %s, received %s", s.Generation, s.Source, s.Token, spelled(s.Received, now))
 	switch {
 	case s.Expires.IsZero():
 	case s.Expires.After(now):

@@ -3,7 +3,6 @@
 package refreshtest
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -15,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/ingressauth/ingressauth/internal/inprocess"
 )
 
 // Endpoint is the token endpoint of an authorization server that knows no clients: it issues a
@@ -235,25 +236,5 @@ func (e *Endpoint) Close() {
 // RoundTrip answers a request without a network, whatever host it is to, so that fake time
 // ([testing/synctest]) passes meanwhile; [http.RoundTripper].
 func (e *Endpoint) RoundTrip(r *http.Request) (*http.Response, error) {
-	own := r.Clone(r.Context())
-	if r.Body != nil {
-		body, err := io.ReadAll(r.Body)
-		r.Body.Close()
-		if err != nil {
-			return nil, err
-		}
-		own.Body = io.NopCloser(bytes.NewReader(body))
-	}
-	w := httptest.NewRecorder()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		e.ServeHTTP(w, own)
-	}()
-	select {
-	case <-done:
-		return w.Result(), nil
-	case <-r.Context().Done():
-		return nil, r.Context().Err()
-	}
+	return inprocess.Transport{Handler: e}.RoundTrip(r)
 }
