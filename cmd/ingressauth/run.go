@@ -26,16 +26,20 @@ const (
 
 // runOptions are the flags of run.
 type runOptions struct {
-	finder   finder
-	from     fromFlag
-	refresh  ageFlag
-	source   string
-	settings *sourceFile // of the file of source; nil before it is read
+	sourceOptions
 	deliver  deliveries
 	scrub    []string
 	onRotate rotateAction
 	events   string
 	exec     bool
+
+	broker   brokerOptions
+	brokered bool // the command is to have a phantom
+	urlEnv   []string
+	isolated bool // it is not started where it could read the token
+	confine  bool
+	user     string
+	account  *account // of user; nil means ours
 }
 
 // Where a token comes from.
@@ -54,7 +58,7 @@ const supervise = "supervise"
 type supervising struct{}
 
 func newRun() *cobra.Command {
-	o := &runOptions{from: fromFlag{kind: fromAnywhere}, onRotate: rotateAction{text: "none"}}
+	o := &runOptions{onRotate: rotateAction{text: "none"}}
 	cmd := &cobra.Command{
 		Use:                   "run [flags] -- COMMAND [ARGUMENT...]",
 		DisableFlagsInUseLine: true,
@@ -111,19 +115,14 @@ ingressauth failed, 126 the command cannot be executed, 127 it was not found.`,
 			return guard(cmd, o, args)
 		},
 	}
-	o.finder.register(cmd)
+	o.sourceOptions.register(cmd)
 	flags := cmd.Flags()
 	flags.SetInterspersed(false) // what follows the command is its own
-	flags.Var(&o.from, "from", "`where` the token comes from: "+o.from.Type())
-	flags.Var(&o.refresh, "refresh", "renew a token from a command or an endpoint at this `age`, if not sooner: 90s, 15m, 1h30m")
-	flags.StringVar(&o.source, "source", "", "read from this JSON `file` what there is to say of a command or an endpoint")
 	flags.Var(&o.deliver, "deliver", "a `list` of ways to the command: "+o.deliver.Type()+" (default file; env with --exec)")
 	flags.StringArrayVar(&o.scrub, "scrub", nil, "a variable that the command does not inherit, or a `pattern` such as AWS_*")
 	flags.Var(&o.onRotate, "on-rotate", "an `action` after each rotation: "+o.onRotate.Type())
 	flags.StringVar(&o.events, "events", "", "append a line of JSON for each event to this `file`, or to descriptor N: fd:N")
 	flags.BoolVar(&o.exec, "exec", false, "replace this process by the command")
-	cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions(append(slices.Clone(fromWords), fromCommand+":", fromEndpoint+":"), cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace))
-	cmd.MarkFlagFilename("source", "json")
 	cmd.RegisterFlagCompletionFunc("deliver", cobra.FixedCompletions([]string{"env", "fd", "file", "env,file"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RegisterFlagCompletionFunc("on-rotate", cobra.FixedCompletions([]string{"none", "signal=HUP", "restart"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -141,15 +140,6 @@ func (o *runOptions) check(cmd *cobra.Command) error {
 	}
 	if o.from.kind == fromControl && isTerminal(os.Stdin) {
 		return usageError("--from control reads lines that a program writes, and standard input is a terminal")
-	}
-	if cmd.Flags().Changed("source") && o.source == "" {
-		return usageError("--source needs the name of a file, and has an empty one (is a variable not set?)")
-	}
-	if o.source == "" && o.refresh != 0 && !o.from.renews() {
-		return usageError("--refresh is for a token that run gets itself: --from " + fromCommand + ":COMMAND or --from " + fromEndpoint + ":URL")
-	}
-	if o.source != "" && o.from.kind != fromAnywhere && !o.from.renews() {
-		return usageError("--source is about a command or an endpoint, and --from names another source")
 	}
 	if len(o.deliver) == 0 {
 		o.deliver = deliveries{launch.File}
@@ -285,33 +275,6 @@ func isInPath(name string) bool {
 		info, err := os.Stat(filepath.Join(dir, name))
 		return err == nil && info.Mode().IsRegular()
 	})
-}
-
-// resolver returns what finds the token that the command is to have. It changes the
-// environment of this process, which is its own.
-func (o *runOptions) resolver(cmd *cobra.Command) (*ingressauth.Resolver, error) {
-	r, err := o.finder.resolver(cmd)
-	if err != nil {
-		return nil, err
-	}
-	p := r.Profile.WithDefaults()
-	switch o.from.kind {
-	case fromEnv:
-		os.Unsetenv(p.DescriptorVariable)
-		os.Setenv(p.FileVariable, "") // set to nothing, no file is read
-	case fromFD:
-		os.Unsetenv(p.TokenVariable)
-		os.Setenv(p.FileVariable, "")
-	case fromFile:
-		os.Unsetenv(p.TokenVariable)
-		os.Unsetenv(p.DescriptorVariable)
-	}
-	return r, nil
-}
-
-// rotates reports whether the token can be another one later.
-func (o *runOptions) rotates() bool {
-	return o.from.kind != fromEnv && o.from.kind != fromFD
 }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

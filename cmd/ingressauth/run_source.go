@@ -22,6 +22,7 @@ import (
 	"github.com/ingressauth/ingressauth/internal/readfile"
 	"github.com/ingressauth/ingressauth/internal/tokentext"
 	"github.com/ingressauth/ingressauth/refresh"
+	"github.com/spf13/cobra"
 )
 
 // Where a token comes from that run gets itself: before a colon.
@@ -29,6 +30,41 @@ const (
 	fromCommand  = "command"
 	fromEndpoint = "endpoint"
 )
+
+// sourceOptions say where a token comes from.
+type sourceOptions struct {
+	finder   finder
+	from     fromFlag
+	refresh  ageFlag
+	source   string
+	settings *sourceFile // of the file of source; nil before it is read
+	once     bool        // nobody is left who could renew a token, or revoke it
+}
+
+// register adds their flags.
+func (o *sourceOptions) register(cmd *cobra.Command) {
+	o.from.kind = fromAnywhere
+	o.finder.register(cmd)
+	flags := cmd.Flags()
+	flags.Var(&o.from, "from", "`where` the token comes from: "+o.from.Type())
+	flags.Var(&o.refresh, "refresh", "renew a token from a command or an endpoint at this `age`, if not sooner: 90s, 15m, 1h30m")
+	flags.StringVar(&o.source, "source", "", "read from this JSON `file` what there is to say of a command or an endpoint")
+	cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions(append(slices.Clone(fromWords), fromCommand+":", fromEndpoint+":"), cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace))
+	cmd.MarkFlagFilename("source", "json")
+}
+
+// check refuses what does not go together.
+func (o *sourceOptions) check(cmd *cobra.Command) error {
+	switch {
+	case cmd.Flags().Changed("source") && o.source == "":
+		return usageError("--source needs the name of a file, and has an empty one (is a variable not set?)")
+	case o.source == "" && o.refresh != 0 && !o.from.renews():
+		return usageError("--refresh is for a token that " + cmd.Name() + " gets itself: --from " + fromCommand + ":COMMAND or --from " + fromEndpoint + ":URL")
+	case o.source != "" && o.from.kind != fromAnywhere && !o.from.renews():
+		return usageError("--source is about a command or an endpoint, and --from names another source")
+	}
+	return nil
+}
 
 // fromFlag is the value of --from: one of a few words, or one of two and what follows a colon.
 type fromFlag struct {
@@ -106,6 +142,33 @@ type sourceFile struct {
 	RevocationURL      string            `json:"revocation_url"`
 }
 
+// resolver returns what finds the token that the command is to have. It changes the
+// environment of this process, which is its own.
+func (o *sourceOptions) resolver(cmd *cobra.Command) (*ingressauth.Resolver, error) {
+	r, err := o.finder.resolver(cmd)
+	if err != nil {
+		return nil, err
+	}
+	p := r.Profile.WithDefaults()
+	switch o.from.kind {
+	case fromEnv:
+		os.Unsetenv(p.DescriptorVariable)
+		os.Setenv(p.FileVariable, "") // set to nothing, no file is read
+	case fromFD:
+		os.Unsetenv(p.TokenVariable)
+		os.Setenv(p.FileVariable, "")
+	case fromFile:
+		os.Unsetenv(p.TokenVariable)
+		os.Unsetenv(p.DescriptorVariable)
+	}
+	return r, nil
+}
+
+// rotates reports whether the token can be another one later.
+func (o *sourceOptions) rotates() bool {
+	return o.from.kind != fromEnv && o.from.kind != fromFD
+}
+
 // values is a string or a list of strings.
 type values []string
 
@@ -159,7 +222,7 @@ func readSourceFile(path string) (*sourceFile, error) {
 
 // loadSource reads the file of --source, if there is one, and sets what the flags have left
 // open. It is done once, as the file may be a pipe.
-func (o *runOptions) loadSource() error {
+func (o *sourceOptions) loadSource() error {
 	o.settings = new(sourceFile)
 	if o.source == "" {
 		return nil
@@ -175,7 +238,7 @@ func (o *runOptions) loadSource() error {
 	return nil
 }
 
-func (o *runOptions) adopt(f *sourceFile) error {
+func (o *sourceOptions) adopt(f *sourceFile) error {
 	var from fromFlag
 	if f.From != "" && (from.Set(f.From) != nil || !from.renews()) {
 		return errors.New("from: it takes " + fromCommand + ":COMMAND or " + fromEndpoint + ":URL")
@@ -192,7 +255,7 @@ func (o *runOptions) adopt(f *sourceFile) error {
 		o.from = from
 	}
 	switch {
-	case o.exec && f.Refresh+f.RevocationURL != "":
+	case o.once && f.Refresh+f.RevocationURL != "":
 		return errors.New("refresh and revocation_url: --exec leaves nobody who could do that")
 	case len(f.Command) > 0 && o.from.kind == fromCommand:
 		return errors.New("command: the command is also in from; leave out one of them")
@@ -208,7 +271,7 @@ func (o *runOptions) adopt(f *sourceFile) error {
 
 // newSource returns what run gets the token from itself: a command, which is run by this, or
 // an endpoint, whose subject is what the resolver finds.
-func (o *runOptions) newSource(resolver *ingressauth.Resolver, run func(*exec.Cmd) error) (ingressauth.Source, error) {
+func (o *sourceOptions) newSource(resolver *ingressauth.Resolver, run func(*exec.Cmd) error) (ingressauth.Source, error) {
 	if o.from.kind == fromEndpoint {
 		return o.newEndpointSource(resolver)
 	}
@@ -220,7 +283,7 @@ func (o *runOptions) newSource(resolver *ingressauth.Resolver, run func(*exec.Cm
 	return c, nil
 }
 
-func (o *runOptions) newCommandSource() (*refresh.Command, error) {
+func (o *sourceOptions) newCommandSource() (*refresh.Command, error) {
 	f := o.settings
 	if f.Subject+f.ClientID+f.ClientSecretFile+f.ClientKeyFile+f.ClientKeyID+f.Issuer+f.CertificateFile+f.CertificateKeyFile+f.RevocationURL != "" || f.Parameters != nil {
 		return nil, errors.New("--source has members for an endpoint, and the token is from a command")
@@ -238,7 +301,7 @@ func (o *runOptions) newCommandSource() (*refresh.Command, error) {
 	return c, nil
 }
 
-func (o *runOptions) newEndpointSource(resolver *ingressauth.Resolver) (*refresh.Endpoint, error) {
+func (o *sourceOptions) newEndpointSource(resolver *ingressauth.Resolver) (*refresh.Endpoint, error) {
 	f := o.settings
 	if f.Inherit != nil || f.Timeout != "" {
 		return nil, errors.New("--source has members for a command, and the token is from an endpoint")

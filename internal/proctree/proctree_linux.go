@@ -115,6 +115,52 @@ func Parent(pid int) int {
 	return p.parent
 }
 
+// maxDepth bounds how far parents are followed, and walks how often that is tried: a process
+// whose parent ends gets another while we look.
+const (
+	maxDepth = 1000
+	walks    = 3
+)
+
+// Ancestor returns the first process that is one of these among a process, its parent, and so
+// on, or 0. Every link of the way there was the same when it was read again: a number that was
+// given to another process meanwhile leads nowhere. Whether the process is still the one that
+// was meant is for the caller to say, by a handle.
+func Ancestor(pid int, isOne func(pid int) bool) int {
+	for range walks {
+		way, found := climb(pid, isOne)
+		if found == 0 {
+			return 0
+		}
+		changed := slices.ContainsFunc(way, func(then process) bool {
+			now, ok := look(then.pid)
+			return !ok || now.parent != then.parent || now.start != then.start
+		})
+		if !changed {
+			return found
+		}
+	}
+	return 0
+}
+
+// climb returns the way from a process to the first that is one of these, and that one.
+func climb(pid int, isOne func(pid int) bool) (way []process, found int) {
+	for range maxDepth {
+		p, ok := look(pid)
+		if !ok {
+			return nil, 0
+		}
+		way = append(way, p)
+		if isOne(pid) {
+			return way, pid
+		}
+		if pid = p.parent; pid <= 0 {
+			return nil, 0
+		}
+	}
+	return nil, 0
+}
+
 // IsStopped reports whether a process is stopped by a signal.
 func IsStopped(pid int) bool {
 	p, ok := look(pid)

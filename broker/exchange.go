@@ -1,0 +1,539 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ingressauth/ingressauth"
+	"github.com/ingressauth/ingressauth/internal/webclient"
+)
+
+// exchange is a request and its answer. It is the context of the request that is sent, too, so
+// that who is asked for a token knows for which.
+type exchange struct {
+	context.Context
+	broker     *Broker
+	connection *connection
+	w          http.ResponseWriter
+	r          *http.Request
+	record     Record
+	target     target
+	route      *route
+	child      *Child
+	body       *body // nil if there is none
+	attached   bool  // the token is sent with it
+	closes     bool  // the connection, unless it becomes a WebSocket: what follows is not looked at
+
+	url   url.URL
+	trace httptrace.ClientTrace
+
+	attempts atomic.Int32
+
+	lock     sync.Mutex
+	answered bool // nothing may be written by who else does: the answer is begun, or given up
+	token    ingressauth.Token
+	failed   error // why there is no token
+	tunnel   *tunnel
+	stream   io.Closer // what goes on for as long as it likes, and with an older token; or nil
+}
+
+type exchangeKey struct{}
+
+// Value returns the exchange, or what the request's own context has; [context.Context].
+func (x *exchange) Value(key any) any {
+	if key == (exchangeKey{}) {
+		return x
+	}
+	return x.Context.Value(key)
+}
+
+// ServeHTTP is for the server; [http.Handler].
+func (b *Broker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ctx := r.Context()
+	c, ok := ctx.Value(connectionKey{}).(*connection)
+	if !ok {
+		http.Error(w, "a Broker serves what it listens on itself", http.StatusInternalServerError)
+		return
+	}
+	b.open.enter()
+	x := &exchange{Context: ctx, broker: b, connection: c, w: w, r: r}
+	x.record.Time, x.record.Method = time.Now(), r.Method
+	x.closes = r.ProtoMajor == 1 && has(r.Header["Upgrade"], "websocket")
+	defer x.end()
+	if f := x.admit(); f != nil {
+		x.fail(f)
+		return
+	}
+	if x.child != nil {
+		if !x.child.enter(x) {
+			x.fail(fail(InvalidPhantom, "the child has ended, or its phantom has expired"))
+			return
+		}
+		defer x.child.leave(x)
+	}
+	if x.isPing() {
+		x.record.Status = http.StatusNoContent
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	if f := x.send(); f != nil {
+		x.fail(f)
+	}
+}
+
+// isPing reports whether a request is about the broker itself, OPTIONS * (RFC 9110, section
+// 9.3.7): it says whether the broker takes the phantom.
+func (x *exchange) isPing() bool { return x.r.RequestURI == "*" && x.r.Method == http.MethodOptions }
+
+// fail answers with a failure.
+func (x *exchange) fail(f *failure) {
+	x.lock.Lock()
+	x.answered = true
+	x.lock.Unlock()
+	x.record.Reason, x.record.Status = f.reason, f.status
+	// Where the next request begins may be in doubt.
+	f.answer(x.w, x.closes || x.r.ProtoMajor == 1 && (f.reason == Malformed || f.reason == TooLarge))
+}
+
+// end tells who is to know.
+func (x *exchange) end() {
+	x.record.Received, _ = x.body.count()
+	if t := x.tunnel; t != nil {
+		x.record.Received, x.record.Sent = t.up.moved.Load(), t.down.moved.Load()
+	}
+	x.record.Path = x.target.path
+	x.record.Duration = time.Since(x.record.Time)
+	if x.child != nil {
+		x.record.Child = x.child.config.Name
+	}
+	if x.route != nil {
+		x.record.Route = x.route.name
+	}
+	x.lock.Lock()
+	x.answered = true
+	token := x.token
+	x.lock.Unlock()
+	if x.attached && !token.IsZero() {
+		x.record.Token = token.Fingerprint()
+		if x.attempts.Load() > 1 { // the last one was with what came after it
+			x.record.Token = x.broker.known.newest()
+		}
+	}
+	for _, text := range x.broker.known.all() {
+		x.record.Path = strings.ReplaceAll(x.record.Path, text, mask)
+	}
+	x.broker.meter.count(&x.record)
+	if observe := x.broker.config.Observe; observe != nil {
+		observe(x.record)
+	}
+	x.broker.open.leave()
+}
+
+// admit says why a request is not sent, or whose it is, and where it goes.
+func (x *exchange) admit() *failure {
+	c, r := x.connection, x.r
+	if r.ProtoMajor == 1 {
+		c.requests++
+		if v := c.refused(c.requests); v != nil {
+			x.record.Method = "" // which was not the client's
+			reason := Malformed
+			if v.status == http.StatusRequestHeaderFieldsTooLarge {
+				reason = TooLarge
+			}
+			return &failure{reason, v.status, v.detail}
+		}
+	}
+	if l := c.listener; l.port != "" {
+		if !l.isOwn(r.Host) {
+			return fail(WrongHost, "Host is not this port of this machine: requests for other names are sent by pages that have been given this address")
+		}
+		for _, origin := range r.Header["Origin"] {
+			if !l.isOwnOrigin(origin) {
+				return fail(WrongOrigin, "Origin is not this port of this machine")
+			}
+		}
+	}
+	if !x.isPing() {
+		if f := x.aim(); f != nil {
+			return f
+		}
+	}
+	for name := range r.Header {
+		if isDisguised(name) {
+			return fail(Malformed, "a field's name has _ or . in place of -, and some servers take it for one that matters")
+		}
+	}
+	var found credential
+	if f := found.read(r.Header["Authorization"], r.Header["Cookie"]); f != nil {
+		return f
+	}
+	return x.identify(found)
+}
+
+// aim finds the route, and what is sent as the target.
+func (x *exchange) aim() (f *failure) {
+	uri := x.r.RequestURI
+	if len(uri) > 0 && uri[0] != '/' && x.r.ProtoMajor == 1 {
+		// In absolute form, of which the gate has seen that it names the same as Host.
+		_, rest, _ := strings.Cut(uri, "://")
+		if i := strings.IndexAny(rest, "/?"); i >= 0 {
+			uri = rest[i:]
+		} else {
+			uri = "/"
+		}
+		if uri[0] == '?' {
+			uri = "/" + uri
+		}
+	}
+	t, err := normalize(uri)
+	if err != nil {
+		return fail(Malformed, err.Error())
+	}
+	x.target = t
+	for _, r := range x.connection.listener.routes {
+		path, ok := r.sent(t.path)
+		if !ok {
+			continue
+		}
+		if strings.HasPrefix(path, "//") {
+			return fail(Malformed, errTwoSlashes.Error())
+		}
+		if len(r.rules) > 0 && t.doubtful {
+			return fail(Malformed, "servers differ on what the path means: it has an encoded slash or control character, a backslash, or dots before a semicolon")
+		}
+		if !r.allows(x.r.Method, path) {
+			break
+		}
+		x.route = r
+		x.url = url.URL{Scheme: r.scheme, Host: r.host, Opaque: path}
+		if t.query != "" {
+			x.url.RawQuery, x.url.ForceQuery = t.query[1:], true
+		}
+		return nil
+	}
+	return fail(NoRoute, "no route is for this path, or its rules allow no such request")
+}
+
+// identify says whose a request is.
+func (x *exchange) identify(found credential) *failure {
+	b, c := x.broker, x.connection
+	overSocket := c.listener.socket != nil
+	switch {
+	case found.phantom != "":
+		if x.child = b.holder(found.phantom); x.child == nil || x.child.expired() {
+			x.child = nil
+			return fail(InvalidPhantom, "the phantom is another broker's, or has expired, or was taken back")
+		}
+		if overSocket && b.peers && x.child.config.Supervisor != 0 && c.child != x.child {
+			x.child = nil
+			return fail(NotInTree, "the process that has connected does not descend from the supervisor of the child whose phantom it has")
+		}
+		if found.foreign {
+			return fail(ForeignCredential, "there is another credential beside the phantom")
+		}
+		x.attached = true
+		return nil
+	case overSocket && b.peers && c.child == nil && b.supervises():
+		return fail(NotInTree, "the process that has connected does not descend from a child's supervisor")
+	case found.foreign && !b.config.PassForeign:
+		return fail(ForeignCredential, "there is a credential that is no phantom, and it is not overwritten")
+	case found.foreign:
+		x.child = c.child
+		return nil
+	case c.child == nil || b.config.RequirePhantom:
+		return fail(NoPhantom, "a phantom is required, in the place of a token")
+	}
+	x.child, x.attached = c.child, true
+	return nil
+}
+
+// supervises reports whether there is a child that can be told by its processes.
+func (b *Broker) supervises() bool {
+	b.lock.RLock()
+	defer b.lock.RUnlock()
+	for _, c := range b.children {
+		if c.config.Supervisor != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// upgrades reports whether a request asks for a WebSocket, which is all that a connection can
+// become.
+func upgrades(h http.Header) bool {
+	return has(h["Connection"], "upgrade") && has(h["Upgrade"], "websocket")
+}
+
+// send sends the request, and what comes back. A failure is still to be answered.
+func (x *exchange) send() *failure {
+	r, h := x.r, x.r.Header
+	websocket := r.ProtoMajor == 1 && upgrades(h)
+	trailers := has(h["Te"], "trailers")
+	removeHopByHop(h)
+	if websocket {
+		if r.Method != http.MethodGet {
+			return fail(Malformed, "a WebSocket begins with GET")
+		}
+		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
+	}
+	if trailers {
+		h["Te"] = []string{"trailers"}
+	}
+	if _, ok := h["User-Agent"]; !ok {
+		h["User-Agent"] = nil // so that nobody adds one
+	}
+	if x.connection.listener.port != "" {
+		delete(h, "Origin") // which is ours, and means nothing to the upstream
+	}
+	if x.broker.config.ScrubBodies {
+		h["Accept-Encoding"] = []string{"identity"}
+		delete(h, "Range")
+		delete(h, "If-Range")
+	}
+	x.trace.Got1xxResponse = x.pass1xx
+	x.trace.WroteHeaders = func() { x.attempts.Add(1) }
+	out := r.WithContext(httptrace.WithClientTrace(x, &x.trace))
+	out.URL, out.Host, out.RequestURI, out.Close, out.TransferEncoding = &x.url, "", "", false, nil
+	if limit := x.broker.config.MaxBody; limit > 0 && r.ContentLength > limit {
+		return fail(TooLarge, "the body of the request is longer than allowed")
+	}
+	if r.Body != http.NoBody && r.ContentLength != 0 {
+		x.body = &body{ReadCloser: r.Body, request: r, limit: x.broker.config.MaxBody}
+		out.Body, out.GetBody = x.body, x.body.again
+		// What is sent again is so once the upstream is done with it. Nothing may read it after
+		// this returns.
+		defer x.body.Close()
+		if w, ok := x.w.(interface{ EnableFullDuplex() error }); ok && r.ProtoMajor == 1 {
+			w.EnableFullDuplex()
+		}
+	}
+	var response *http.Response
+	var err error
+	if x.attached {
+		response, err = x.broker.transport.RoundTrip(out)
+	} else {
+		response, err = x.broker.plain.RoundTrip(out)
+	}
+	x.lock.Lock()
+	x.answered = true // what comes before an answer has come
+	x.lock.Unlock()
+	if err != nil {
+		return x.explain(err)
+	}
+	if x.route.failing.Load() && x.route.failing.Swap(false) {
+		x.broker.config.Log.Info("the upstream answers again", "route", x.route.name)
+	}
+	if x.attached && x.broker.tokenless.Load() {
+		x.broker.tokenless.Store(false)
+	}
+	if response.StatusCode == http.StatusSwitchingProtocols {
+		return x.switchProtocols(response, websocket)
+	}
+	if x.closes {
+		x.w.Header()["Connection"] = []string{"close"}
+	}
+	defer response.Body.Close()
+	return x.pass(response)
+}
+
+// explain makes an answer of why none came.
+func (x *exchange) explain(err error) *failure {
+	if _, wrong := x.body.count(); errors.Is(wrong, errTooLong) {
+		return fail(TooLarge, "the body of the request is longer than allowed")
+	} else if v := x.connection.refused(x.connection.requests); v != nil && x.r.ProtoMajor == 1 {
+		return &failure{Malformed, v.status, v.detail}
+	} else if wrong != nil {
+		return fail(Malformed, "the body of the request ended too soon, or is malformed")
+	}
+	x.lock.Lock()
+	noToken := x.failed
+	x.lock.Unlock()
+	if noToken != nil && x.attached {
+		if !x.broker.tokenless.Swap(true) { // which is said once
+			x.broker.config.Log.Warn("there is no token for requests", "err", noToken)
+		}
+		return fail(NoToken, "there is no token, or it cannot be had now; the broker's log says why")
+	}
+	if x.Context.Err() == nil && !x.route.failing.Swap(true) {
+		x.broker.config.Log.Warn("an upstream fails", "route", x.route.name, "err", webclient.WithoutHost(err))
+	}
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		return fail(UpstreamSlow, "the upstream did not answer in time")
+	}
+	return fail(UpstreamFailed, "the upstream could not be reached, or ended before it had answered")
+}
+
+// noteToken notes which token is sent, or why none is.
+func (x *exchange) noteToken(t ingressauth.Token, err error) {
+	x.lock.Lock()
+	defer x.lock.Unlock()
+	x.token, x.failed = t, err
+}
+
+// pass1xx passes on what comes before an answer. The server has its own way for 100.
+func (x *exchange) pass1xx(code int, h textproto.MIMEHeader) error {
+	x.lock.Lock()
+	defer x.lock.Unlock()
+	if x.answered || code == http.StatusContinue || code == http.StatusSwitchingProtocols || !x.r.ProtoAtLeast(1, 1) {
+		return nil
+	}
+	own := x.w.Header()
+	x.copyHeader(own, http.Header(h))
+	delete(own, "Content-Length")
+	x.w.WriteHeader(code)
+	clear(own)
+	return nil
+}
+
+// copyHeader has an answer have these fields, but for those that are not the child's to see.
+func (x *exchange) copyHeader(own, h http.Header) {
+	listed := h["Connection"]
+	texts := x.broker.known.all()
+	for name, values := range h {
+		switch {
+		case isHopByHop(name), listed != nil && has(listed, name), reveals(name, texts):
+			continue
+		case x.connection.listener.port != "" && strings.HasPrefix(name, "Access-Control-"):
+			continue // no page is to read this
+		case name == "Set-Cookie":
+			if values = otherCookies(values); len(values) == 0 {
+				continue
+			}
+		}
+		own[name] = scrubbed(values, texts)
+	}
+}
+
+// pass passes an answer on.
+func (x *exchange) pass(response *http.Response) *failure {
+	b := x.broker
+	own, h := x.w.Header(), response.Header
+	source := io.Reader(response.Body)
+	if b.config.ScrubBodies {
+		if coding := h.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+			return fail(Unscrubbable, "the upstream has encoded its answer, though it was not to, and no token can be looked for in it")
+		}
+		if response.StatusCode == http.StatusPartialContent || h["Content-Range"] != nil {
+			return fail(Unscrubbable, "the upstream has answered in part, and no token can be looked for in what is cut")
+		}
+		for _, name := range []string{"Content-Length", "Etag", "Last-Modified", "Accept-Ranges", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest"} {
+			delete(h, name)
+		}
+		source = newScrubber(source, b.known.all)
+	}
+	x.copyHeader(own, h)
+	if _, ok := own["Content-Type"]; !ok {
+		own["Content-Type"] = nil // so that nobody guesses one
+	}
+	announced := len(response.Trailer)
+	for name := range response.Trailer {
+		if !isHopByHop(name) {
+			own.Add("Trailer", name)
+		}
+	}
+	x.record.Status = response.StatusCode
+	streams := response.ContentLength < 0 || announced > 0 || b.config.ScrubBodies ||
+		strings.HasPrefix(h.Get("Content-Type"), "text/event-stream")
+	x.w.WriteHeader(response.StatusCode)
+	if streams && x.r.Method != http.MethodHead {
+		x.setStream(response.Body)
+		defer x.setStream(nil)
+		x.flush()
+	}
+	if err := x.copyBody(source, streams); err != nil {
+		panic(http.ErrAbortHandler) // the child is to see that it was not all
+	}
+	x.passTrailer(response.Trailer, announced)
+	return nil
+}
+
+func (x *exchange) flush() {
+	if f, ok := x.w.(http.Flusher); ok {
+		f.Flush()
+	}
+}
+
+// passTrailer sends the fields after the body.
+func (x *exchange) passTrailer(h http.Header, announced int) {
+	if len(h) == 0 {
+		return
+	}
+	own := x.w.Header()
+	texts := x.broker.known.all()
+	prefix := ""
+	if len(h) != announced { // there are more than the upstream has announced
+		prefix = http.TrailerPrefix
+	}
+	x.flush() // which has the body be chunked, and so have a trailer
+	for name, values := range h {
+		if !isHopByHop(name) && !reveals(name, texts) && name != "Set-Cookie" {
+			own[prefix+name] = scrubbed(values, texts)
+		}
+	}
+}
+
+var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
+// copyBody sends the body of an answer, and each piece at once if it streams.
+func (x *exchange) copyBody(from io.Reader, streams bool) error {
+	buffer := buffers.Get().(*[32 << 10]byte)
+	defer buffers.Put(buffer)
+	for {
+		n, err := from.Read(buffer[:])
+		if n > 0 {
+			sent, failed := x.w.Write(buffer[:n])
+			x.record.Sent += int64(sent)
+			if failed != nil {
+				return failed
+			}
+			if streams {
+				x.flush()
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// setStream notes what goes on for as long as it likes, which CloseOnRotate ends.
+func (x *exchange) setStream(what io.Closer) {
+	if !x.broker.config.CloseOnRotate || !x.attached {
+		return
+	}
+	x.lock.Lock()
+	x.stream = what
+	x.lock.Unlock()
+	x.broker.lock.Lock()
+	defer x.broker.lock.Unlock()
+	if what != nil {
+		x.broker.tunnels[x] = struct{}{}
+	} else {
+		delete(x.broker.tunnels, x)
+	}
+}
+
+// connections returns what is to be closed to end the exchange at once.
+func (x *exchange) connections() []net.Conn {
+	x.lock.Lock()
+	defer x.lock.Unlock()
+	open := []net.Conn{x.connection}
+	if x.tunnel != nil {
+		open = append(open, x.tunnel.upstream)
+	}
+	return open
+}

@@ -1,0 +1,557 @@
+package broker
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// gate is a client's connection as the HTTP server sees it. What it lets through is HTTP/1.1
+// that can be read in one way only, request by request; package net/http mends much of the
+// rest silently (a length beside a chunked body, bare line feeds, folded lines), and whoever
+// stands before us may have read that in another way. It changes nothing that it lets through.
+//
+// A connection that begins as HTTP/2 does, and one that asked to become a WebSocket, passes
+// through as it is.
+type gate struct {
+	net.Conn
+	limit int // of a head, in bytes
+
+	buffer     []byte // what was read, and not let through yet, is buffer[begin:end]
+	begin, end int
+	free       int64 // of that and what follows, so much may go through
+	next       state // after that
+
+	head    head
+	scanned int // so much of the head, from begin, are whole lines that were judged
+
+	heads  int64 // how many were let through
+	bad    atomic.Pointer[violation]
+	said   string // of the request that stands for a violation, what is not let through yet
+	ending bool   // nothing comes after that
+
+	lock     sync.Mutex
+	deadline time.Time // the server's
+	headTime time.Time // until when a head that was begun must be whole; zero if none was
+}
+
+// violation is why a request is not let through.
+type violation struct {
+	number int64 // of the request on its connection, from 1
+	status int
+	detail string
+}
+
+type state int
+
+const (
+	inHead state = iota
+	inChunkSize
+	afterChunk
+	inTrailer
+	raw
+)
+
+const (
+	// headTime bounds how long a head may take.
+	headTime = 10 * time.Second
+	// gateBuffer is how much is read at once at first, in bytes. The buffer grows to the
+	// limit of a head.
+	gateBuffer = 4 << 10
+	// maxChunkLine bounds the line before a chunk, and maxTrailer the fields after the last.
+	maxChunkLine = 256
+	maxTrailer   = 4 << 10
+)
+
+// The beginning of HTTP/2 (RFC 9113, section 3.4), as far as it would be an HTTP/1.1 head.
+const preface = "PRI * HTTP/2.0\r\n\r\n"
+
+// standIn is what the server gets in place of a request that is not let through, so that it
+// answers in turn, and ends.
+const standIn = "GET / HTTP/1.1\r\nHost: invalid\r\nConnection: close\r\n\r\n"
+
+func newGate(c net.Conn, limit int) *gate { return &gate{Conn: c, limit: limit} }
+
+// Read reads what may go through; [io.Reader].
+func (g *gate) Read(p []byte) (int, error) {
+	for {
+		if g.said != "" {
+			n := copy(p, g.said)
+			g.said = g.said[n:]
+			return n, nil
+		}
+		if g.ending {
+			return 0, io.EOF
+		}
+		if g.free > 0 || g.next == raw {
+			return g.through(p)
+		}
+		whole, v := g.judge()
+		if v != nil {
+			if err := g.refuse(v); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		if whole {
+			continue
+		}
+		if err := g.fill(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// through reads what needs no more judging.
+func (g *gate) through(p []byte) (n int, err error) {
+	if g.next != raw && int64(len(p)) > g.free {
+		p = p[:g.free]
+	}
+	if g.begin == g.end {
+		n, err = g.Conn.Read(p)
+	} else {
+		n = copy(p, g.buffer[g.begin:g.end])
+		if g.begin += n; g.begin == g.end {
+			g.begin, g.end = 0, 0
+			if g.next == raw || len(g.buffer) > gateBuffer {
+				g.buffer = nil
+			}
+		}
+	}
+	g.free = max(0, g.free-int64(n))
+	return n, err
+}
+
+// fill reads on, for a whole line, or a whole head.
+func (g *gate) fill() error {
+	if g.end > g.begin && g.next == inHead {
+		g.setHeadTime(true)
+	}
+	if g.begin > 0 && g.end == len(g.buffer) {
+		g.end = copy(g.buffer, g.buffer[g.begin:g.end])
+		g.begin = 0
+	}
+	if g.end == len(g.buffer) {
+		g.buffer = append(g.buffer, make([]byte, max(gateBuffer, len(g.buffer)))...)
+	}
+	n, err := g.Conn.Read(g.buffer[g.end:])
+	g.end += n
+	if n > 0 {
+		return nil
+	}
+	if err == io.EOF && g.end > g.begin {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// refuse has the server answer a head that is not let through, or fails the body.
+func (g *gate) refuse(v *violation) error {
+	g.setHeadTime(false)
+	g.ending, g.buffer, g.begin, g.end = true, nil, 0, 0
+	if g.next != inHead {
+		v.number = g.heads
+		g.bad.Store(v)
+		return errBody
+	}
+	g.heads++
+	v.number = g.heads
+	g.bad.Store(v)
+	g.said = standIn
+	return nil
+}
+
+// refused returns why the request with this number was not let through, or nil.
+func (g *gate) refused(number int64) *violation {
+	if v := g.bad.Load(); v != nil && v.number == number {
+		return v
+	}
+	return nil
+}
+
+// judge looks at what is there, and reports whether it could let something through, or
+// whether it must not.
+func (g *gate) judge() (bool, *violation) {
+	b := g.buffer[g.begin:g.end]
+	switch g.next {
+	case inHead:
+		return g.judgeHead(b)
+	case inTrailer:
+		return g.judgeTrailer(b)
+	case afterChunk:
+		if len(b) < 2 {
+			return false, nil
+		}
+		if b[0] != '\r' || b[1] != '\n' {
+			return false, malformed("a chunk is longer than its size")
+		}
+		g.free, g.next = 2, inChunkSize
+		return true, nil
+	}
+	// inChunkSize
+	line, ok, v := cutLine(b)
+	if v != nil || !ok {
+		if len(b) > maxChunkLine {
+			v = malformed("a chunk's size is in a line that is too long")
+		}
+		return false, v
+	}
+	size, ok := chunkSize(line)
+	if !ok || len(line) > maxChunkLine {
+		return false, malformed("a chunk's size is no number")
+	}
+	g.free, g.next = int64(len(line)+2)+size, afterChunk
+	if size == 0 {
+		g.next = inTrailer
+	}
+	return true, nil
+}
+
+func (g *gate) judgeHead(b []byte) (bool, *violation) {
+	if g.scanned == 0 && g.heads == 0 && len(b) > 0 {
+		if n := min(len(b), len(preface)); string(b[:n]) == preface[:n] {
+			if n == len(preface) {
+				g.next = raw
+			}
+			return n == len(preface), nil
+		}
+	}
+	for {
+		line, ok, v := cutLine(b[g.scanned:])
+		if v != nil {
+			return false, v
+		}
+		if !ok || g.scanned+len(line) > g.limit {
+			if len(b) > g.limit {
+				return false, &violation{status: http.StatusRequestHeaderFieldsTooLarge, detail: "the header is too long"}
+			}
+			return false, nil
+		}
+		g.scanned += len(line) + 2
+		switch {
+		case len(line) == 0 && g.head.empty():
+			if g.scanned > 2 {
+				return false, malformed("empty lines stand before the request line")
+			}
+		case len(line) == 0:
+			g.head.end()
+			if g.head.problem != "" {
+				return false, malformed(g.head.problem)
+			}
+			g.open()
+			return true, nil
+		default:
+			g.head.line(line)
+		}
+	}
+}
+
+// open lets a head through that is whole and good.
+func (g *gate) open() {
+	g.setHeadTime(false)
+	g.heads++
+	g.free, g.scanned = int64(g.scanned), 0
+	switch {
+	case g.head.upgrades:
+		g.next = raw
+	case g.head.chunked:
+		g.next = inChunkSize
+	default:
+		g.free += g.head.length
+	}
+	g.head = head{}
+}
+
+func (g *gate) judgeTrailer(b []byte) (bool, *violation) {
+	for at := 0; ; {
+		line, ok, v := cutLine(b[at:])
+		if v != nil {
+			return false, v
+		}
+		if !ok || at > maxTrailer {
+			if len(b) > maxTrailer {
+				return false, malformed("the trailer is too long")
+			}
+			return false, nil
+		}
+		at += len(line) + 2
+		if len(line) == 0 {
+			g.free, g.next = int64(at), inHead
+			return true, nil
+		}
+		if _, _, problem := cutField(line); problem != "" {
+			return false, malformed(problem)
+		}
+	}
+}
+
+// SetReadDeadline is the server's; [net.Conn].
+func (g *gate) SetReadDeadline(t time.Time) error {
+	g.lock.Lock()
+	defer g.lock.Unlock()
+	g.deadline = t
+	return g.setDeadline()
+}
+
+// SetDeadline sets both; [net.Conn].
+func (g *gate) SetDeadline(t time.Time) error {
+	if err := g.Conn.SetWriteDeadline(t); err != nil {
+		return err
+	}
+	return g.SetReadDeadline(t)
+}
+
+// setHeadTime begins, or ends, the time that a head may take. The server's own bound begins
+// only when it gets the first bytes, which are the whole head.
+func (g *gate) setHeadTime(begin bool) {
+	if begin != g.headTime.IsZero() {
+		return
+	}
+	g.lock.Lock()
+	defer g.lock.Unlock()
+	g.headTime = time.Time{}
+	if begin {
+		g.headTime = time.Now().Add(headTime)
+	}
+	g.setDeadline()
+}
+
+// setDeadline sets the earlier of the two. The lock is held.
+func (g *gate) setDeadline() error {
+	t := g.deadline
+	if !g.headTime.IsZero() && (t.IsZero() || g.headTime.Before(t)) {
+		t = g.headTime
+	}
+	return g.Conn.SetReadDeadline(t)
+}
+
+func (g *gate) CloseWrite() error {
+	if c, ok := g.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return nil
+}
+
+func malformed(detail string) *violation {
+	return &violation{status: http.StatusBadRequest, detail: detail}
+}
+
+// cutLine returns the first line, without its end, and whether there is a whole one. A line
+// ends with CR and LF, and has neither inside.
+func cutLine(b []byte) (line []byte, ok bool, v *violation) {
+	end := bytes.IndexByte(b, '\n')
+	if end < 0 {
+		return nil, false, nil
+	}
+	if end == 0 || b[end-1] != '\r' {
+		return nil, false, malformed("a line ends without CR")
+	}
+	line = b[:end-1]
+	if bytes.IndexByte(line, '\r') >= 0 {
+		return nil, false, malformed("a CR stands inside a line")
+	}
+	return line, true, nil
+}
+
+// head is what is known of a request's head so far.
+type head struct {
+	problem string // the first, "" if there is none
+	version string
+	host    string
+	hosts   int
+	// authority is that of a target in absolute form.
+	authority string
+	absolute  bool
+	lengths   int
+	length    int64
+	codings   int
+	chunked   bool
+	upgrades  bool // to a WebSocket
+}
+
+func (h *head) empty() bool { return h.version == "" && h.problem == "" }
+
+func (h *head) note(problem string) {
+	if h.problem == "" {
+		h.problem = problem
+	}
+}
+
+func (h *head) line(line []byte) {
+	if h.problem != "" {
+		return // all the lines are read before that is said
+	}
+	if h.version == "" {
+		h.requestLine(line)
+		return
+	}
+	name, value, problem := cutField(line)
+	if problem != "" {
+		h.note(problem)
+		return
+	}
+	switch len(name) {
+	case len("Host"):
+		if is(name, "host") {
+			h.hosts++
+			h.host = string(value)
+		}
+	case len("Upgrade"):
+		if is(name, "upgrade") && bytes.EqualFold(value, []byte("websocket")) {
+			h.upgrades = true
+		}
+	case len("Content-Length"):
+		if is(name, "content-length") {
+			h.lengths++
+			var ok bool
+			if h.length, ok = decimal(value); !ok {
+				h.note("Content-Length is no number")
+			}
+		}
+	case len("Transfer-Encoding"):
+		if is(name, "transfer-encoding") {
+			h.codings++
+			if h.chunked = bytes.EqualFold(value, []byte("chunked")); !h.chunked {
+				h.note("Transfer-Encoding is not just chunked")
+			}
+		}
+	}
+}
+
+func (h *head) requestLine(line []byte) {
+	h.version = "?"
+	method, rest, _ := bytes.Cut(line, []byte(" "))
+	uri, version, _ := bytes.Cut(rest, []byte(" "))
+	h.version = string(version)
+	if h.version != "HTTP/1.1" && h.version != "HTTP/1.0" {
+		h.version = "?"
+		h.note("the first line is not a method, a target and HTTP/1.1, with one space between them")
+		return
+	}
+	if !isToken(string(method)) {
+		h.note("the method is no token")
+	}
+	if string(uri) == "*" && string(method) == "OPTIONS" {
+		return
+	}
+	for _, c := range uri {
+		if c <= ' ' || c >= 0x7F || c == '#' {
+			h.note("the target holds a character that no target has")
+			return
+		}
+	}
+	if len(uri) > 0 && uri[0] == '/' {
+		return
+	}
+	const scheme = "http://"
+	if len(uri) <= len(scheme) || !strings.EqualFold(string(uri[:len(scheme)]), scheme) {
+		h.note("the target is no path")
+		return
+	}
+	authority := uri[len(scheme):]
+	if i := bytes.IndexAny(authority, "/?"); i >= 0 {
+		authority = authority[:i]
+	}
+	h.absolute, h.authority = true, string(authority)
+	if bytes.IndexByte(authority, '@') >= 0 {
+		h.note("the target holds user information")
+	}
+}
+
+// end judges what depends on more than one line.
+func (h *head) end() {
+	switch {
+	case h.hosts > 1 || h.hosts == 0 && h.version == "HTTP/1.1":
+		h.note("there is not one Host")
+	case h.absolute && !strings.EqualFold(h.authority, h.host):
+		h.note("Host is unlike the target")
+	case h.lengths > 1:
+		h.note("Content-Length stands twice")
+	case h.codings > 1:
+		h.note("Transfer-Encoding stands twice")
+	case h.codings > 0 && h.lengths > 0:
+		h.note("Content-Length and Transfer-Encoding contradict each other")
+	case h.codings > 0 && h.version != "HTTP/1.1":
+		h.note("HTTP/1.0 has no Transfer-Encoding")
+	case h.upgrades && (h.codings > 0 || h.length > 0):
+		h.note("a request for a WebSocket has a body")
+	}
+}
+
+// cutField reads a field line (RFC 9112, section 5).
+func cutField(line []byte) (name, value []byte, problem string) {
+	if line[0] == ' ' || line[0] == '\t' {
+		return nil, nil, "a field goes on in another line"
+	}
+	name, value, ok := bytes.Cut(line, []byte(":"))
+	if !ok {
+		return nil, nil, "a field has no colon"
+	}
+	for _, c := range name {
+		if !tokenOctets[c] {
+			return nil, nil, "a field's name is no token"
+		}
+	}
+	if len(name) == 0 {
+		return nil, nil, "a field has no name"
+	}
+	for _, c := range value {
+		if c < ' ' && c != '\t' || c == 0x7F {
+			return nil, nil, "a field holds a control character"
+		}
+	}
+	return name, bytes.Trim(value, " \t"), ""
+}
+
+// is reports whether a name is this one, which is in lower case and of the same length.
+func is(name []byte, lower string) bool {
+	for i, c := range name {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// decimal reads a number of digits alone.
+func decimal(b []byte) (n int64, ok bool) {
+	if len(b) == 0 || len(b) > 18 {
+		return 0, false
+	}
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, true
+}
+
+// chunkSize reads the line before a chunk. What follows a semicolon is an extension, which
+// everybody ignores.
+func chunkSize(line []byte) (n int64, ok bool) {
+	digits, extension, _ := bytes.Cut(line, []byte(";"))
+	if len(digits) == 0 || len(digits) > 15 {
+		return 0, false
+	}
+	for _, c := range digits {
+		if !isHex(c) {
+			return 0, false
+		}
+		n = n<<4 | int64(unhex(c))
+	}
+	for _, c := range extension {
+		if c < ' ' && c != '\t' || c == 0x7F {
+			return 0, false
+		}
+	}
+	return n, true
+}

@@ -1,0 +1,131 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/ingressauth/ingressauth/internal/loopback"
+)
+
+// unixIntro is what the address of a Unix socket begins with.
+const unixIntro = "unix:"
+
+// maxConnections is how many clients a listener has at once. More wait.
+const maxConnections = 4096
+
+// Listener is an address at which a [Broker] takes requests.
+type Listener struct {
+	broker *Broker
+	net.Listener
+	url    string
+	socket *socket // nil for a port
+	routes []*route
+
+	// Of a port: what a request's Host, and its Origin, may be.
+	port  string
+	hosts map[string]bool // as most clients write it
+
+	slots chan struct{}
+}
+
+// URL is what a client's base URL is to be: "http://127.0.0.1:1234", or "unix:PATH".
+func (l *Listener) URL() string { return l.url }
+
+// listen opens an address.
+func (b *Broker) listen(address string) (*Listener, error) {
+	l := &Listener{broker: b, slots: make(chan struct{}, maxConnections)}
+	for _, r := range b.routes {
+		if r.listener == address {
+			l.routes = append(l.routes, r)
+		}
+	}
+	for _, r := range b.routes {
+		if len(l.routes) == 0 && r.listener == "" {
+			l.routes = append(l.routes, r)
+		}
+	}
+	if path, ok := strings.CutPrefix(address, unixIntro); ok {
+		s, err := listenUnix(path)
+		if err != nil {
+			return nil, fmt.Errorf("listen on Unix socket %s: %w", shown(path), err)
+		}
+		l.Listener, l.socket, l.url = s.listener, s, address
+		return l, nil
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || !loopback.Is(host) {
+		return nil, errors.New(`listen: an address is "unix:" and a path, or a loopback address and a port, as "127.0.0.1:8080"; on any other, everybody on the network could use the token`)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
+		return nil, errors.New("listen: a port is a number from 0, which means any that is free, to 65535")
+	}
+	if host == "localhost" { // whatever it resolves to
+		host = "127.0.0.1"
+	}
+	if l.Listener, err = net.Listen("tcp", net.JoinHostPort(host, port)); err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	own := l.Listener.Addr().String()
+	l.url = "http://" + own
+	_, l.port, _ = net.SplitHostPort(own)
+	l.hosts = map[string]bool{own: true, "localhost:" + l.port: true, "127.0.0.1:" + l.port: true}
+	return l, nil
+}
+
+// isOwn reports whether a Host or an :authority names this port on this machine.
+func (l *Listener) isOwn(authority string) bool {
+	if l.hosts[authority] {
+		return true
+	}
+	host, port, err := net.SplitHostPort(authority)
+	if err != nil { // there is no port
+		host, port = strings.Trim(authority, "[]"), "80"
+	}
+	host = strings.ToLower(host)
+	if a, err := netip.ParseAddr(host); err == nil && a.Zone() != "" {
+		return false
+	}
+	return port == l.port && loopback.Is(host)
+}
+
+// isOwnOrigin reports whether an Origin (RFC 6454, section 7) is this port on this machine.
+func (l *Listener) isOwnOrigin(origin string) bool {
+	authority, ok := strings.CutPrefix(origin, "http://")
+	return ok && l.isOwn(authority)
+}
+
+// Accept is for the server; [net.Listener].
+func (l *Listener) Accept() (net.Conn, error) {
+	l.slots <- struct{}{}
+	c, err := l.Listener.Accept()
+	if err != nil {
+		<-l.slots
+		return nil, err
+	}
+	made := &connection{gate: newGate(c, l.broker.maxHeader), listener: l}
+	if unix, ok := c.(*net.UnixConn); ok {
+		made.child = l.broker.childOf(unix)
+	}
+	return made, nil
+}
+
+// connection is a client's.
+type connection struct {
+	*gate
+	listener *Listener
+	child    *Child // in whose tree the client was when it connected; nil if in none
+	requests int64  // that were taken, where they come one by one
+	closing  sync.Once
+}
+
+// Close closes it; [net.Conn].
+func (c *connection) Close() error {
+	err := c.gate.Conn.Close()
+	c.closing.Do(func() { <-c.listener.slots })
+	return err
+}

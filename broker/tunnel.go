@@ -1,0 +1,281 @@
+package broker
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ingressauth/ingressauth"
+)
+
+const (
+	// closeTime is how long both ends have after a close frame, or for the rest of a frame
+	// before it.
+	closeTime = time.Second
+	// violationStatus is the status of RFC 6455, section 7.4.1, for what a policy forbids.
+	violationStatus = 1008
+	closeReason     = "the token was replaced"
+)
+
+// tunnel is a WebSocket that passes through.
+type tunnel struct {
+	upstream net.Conn
+	up, down flow
+}
+
+// flow is one direction of it.
+type flow struct {
+	to     net.Conn
+	masked bool // as frames to a server are
+	moved  atomic.Int64
+
+	lock    sync.Mutex
+	frames  frames
+	closing bool // a close frame is to be sent after the frame that is under way
+	closed  bool // it was
+}
+
+// halves is a response's body and the connection's other half, as a net.Conn of which a tunnel
+// needs no more than this.
+type halves struct{ io.ReadWriteCloser }
+
+func (halves) LocalAddr() net.Addr              { return nil }
+func (halves) RemoteAddr() net.Addr             { return nil }
+func (halves) SetDeadline(time.Time) error      { return nil }
+func (halves) SetReadDeadline(time.Time) error  { return nil }
+func (halves) SetWriteDeadline(time.Time) error { return nil }
+
+// switchProtocols has the connection become a WebSocket, as the upstream has agreed.
+func (x *exchange) switchProtocols(response *http.Response, asked bool) *failure {
+	upstream, ok := response.Body.(io.ReadWriteCloser)
+	if !ok || !asked || !upgrades(response.Header) {
+		response.Body.Close()
+		return fail(UpstreamFailed, "the upstream changed to a protocol that it was not asked for")
+	}
+	defer upstream.Close()
+	own := x.w.Header()
+	x.copyHeader(own, response.Header)
+	own["Connection"], own["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
+	hijacker, ok := x.w.(http.Hijacker)
+	if !ok {
+		return fail(UpstreamFailed, "the connection cannot become a WebSocket")
+	}
+	client, buffered, err := hijacker.Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	defer client.Close()
+	x.record.Status = http.StatusSwitchingProtocols
+	io.WriteString(buffered, "HTTP/1.1 101 Switching Protocols\r\n")
+	own.Write(buffered)
+	io.WriteString(buffered, "\r\n")
+	if err := buffered.Flush(); err != nil {
+		return nil
+	}
+	t := &tunnel{upstream: halves{upstream}}
+	t.up.to, t.up.masked, t.down.to = t.upstream, true, client
+	x.lock.Lock()
+	x.tunnel = t
+	x.lock.Unlock()
+	x.setStream(upstream)
+	defer x.setStream(nil)
+	if x.child != nil && x.child.isRemoved() { // before there was a tunnel to close
+		return nil
+	}
+	ended := make(chan struct{}, 2)
+	go func() {
+		t.up.run(buffered)
+		ended <- struct{}{}
+	}()
+	go func() {
+		t.down.run(upstream)
+		ended <- struct{}{}
+	}()
+	<-ended
+	// What one end has closed is of no use to the other.
+	client.Close()
+	upstream.Close()
+	<-ended
+	return nil
+}
+
+// run moves what there is, until it ends.
+func (f *flow) run(from io.Reader) {
+	buffer := make([]byte, 8<<10)
+	for {
+		n, err := from.Read(buffer)
+		if n > 0 && !f.move(buffer[:n]) || err != nil {
+			return
+		}
+	}
+}
+
+// move writes what was read, and reports whether there is more to write after it.
+func (f *flow) move(p []byte) bool {
+	f.lock.Lock()
+	defer f.lock.Unlock()
+	if f.closed {
+		return true // whoever answers to the close frame is read, and not heard
+	}
+	if f.closing {
+		p = p[:f.frames.rest(p)]
+	} else {
+		f.frames.pass(p)
+	}
+	n, err := f.to.Write(p)
+	f.moved.Add(int64(n))
+	if err == nil && f.closing && f.frames.whole() {
+		f.sendClose()
+	}
+	return err == nil
+}
+
+// close has the direction end with a close frame, after the frame that is under way.
+func (f *flow) close() {
+	f.lock.Lock()
+	defer f.lock.Unlock()
+	if f.closing || f.closed {
+		return
+	}
+	f.closing = true
+	if f.frames.whole() {
+		f.sendClose()
+	}
+}
+
+// sendClose sends a close frame (RFC 6455, section 5.5.1). The lock is held.
+func (f *flow) sendClose() {
+	f.closed = true
+	payload := append([]byte{violationStatus >> 8, violationStatus & 0xFF}, closeReason...)
+	frame := []byte{0x88, byte(len(payload))}
+	if f.masked {
+		frame[1] |= 0x80
+		frame = append(frame, 0, 0, 0, 0) // a mask of zeros, since nobody chose what it hides
+	}
+	f.to.Write(append(frame, payload...))
+}
+
+// outlive ends a WebSocket or a stream whose token is no longer the newest.
+func (x *exchange) outlive(what io.Closer) {
+	x.lock.Lock()
+	t := x.tunnel
+	x.lock.Unlock()
+	if t == nil {
+		what.Close()
+		return
+	}
+	// Who does not read holds these up.
+	go t.up.close()
+	go t.down.close()
+	time.AfterFunc(closeTime, func() {
+		t.down.to.Close()
+		t.upstream.Close()
+	})
+}
+
+// watch ends what was begun with a token that is no longer the newest.
+func (b *Broker) watch(ctx context.Context) {
+	ticker := time.NewTicker(watchTime)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		b.lock.RLock()
+		var open []*exchange
+		for x := range b.tunnels {
+			open = append(open, x)
+		}
+		b.lock.RUnlock()
+		if len(open) == 0 {
+			continue
+		}
+		newest, err := b.transport.Source.Token(ctx)
+		if err != nil {
+			continue // what is open has a token that nobody has replaced
+		}
+		for _, x := range open {
+			if what := x.older(newest); what != nil {
+				x.outlive(what)
+			}
+		}
+	}
+}
+
+// older returns what goes on with another token than this one, once, or nil.
+func (x *exchange) older(newest ingressauth.Token) io.Closer {
+	x.lock.Lock()
+	defer x.lock.Unlock()
+	if x.stream == nil || x.token.Reveal() == newest.Reveal() {
+		return nil
+	}
+	what := x.stream
+	x.stream = nil
+	return what
+}
+
+// frames follows where frames begin and end (RFC 6455, section 5.2).
+type frames struct {
+	head [14]byte // of the frame that is under way, as far as it was seen
+	seen int
+	left uint64 // of its payload
+}
+
+// whole reports whether no frame is under way.
+func (f *frames) whole() bool { return f.seen == 0 && f.left == 0 }
+
+// pass goes over bytes.
+func (f *frames) pass(p []byte) {
+	for len(p) > 0 {
+		p = p[f.step(p):]
+	}
+}
+
+// rest goes on to the end of the frame that is under way, and returns how many bytes that are.
+func (f *frames) rest(p []byte) int {
+	n := 0
+	for n < len(p) && !f.whole() {
+		n += f.step(p[n:])
+	}
+	return n
+}
+
+// step goes on by a byte of a head, or as far as a payload goes.
+func (f *frames) step(p []byte) int {
+	if f.left > 0 {
+		n := min(f.left, uint64(len(p)))
+		f.left -= n
+		return int(n)
+	}
+	f.head[f.seen] = p[0]
+	f.seen++
+	if f.seen < 2 {
+		return 1
+	}
+	size, length := 2, uint64(f.head[1]&0x7F)
+	switch length {
+	case 126:
+		size = 4
+	case 127:
+		size = 10
+	}
+	if f.seen >= size && size > 2 {
+		length = 0
+		for _, b := range f.head[2:size] {
+			length = length<<8 | uint64(b)
+		}
+	}
+	if f.head[1]&0x80 != 0 {
+		size += 4
+	}
+	if f.seen == size {
+		f.seen, f.left = 0, length
+	}
+	return 1
+}

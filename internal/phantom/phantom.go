@@ -1,0 +1,38 @@
+// Package phantom makes and knows phantoms: tokens that are worth something to one broker
+// alone, and say so.
+package phantom
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"strings"
+)
+
+// mark is in every phantom, so that nobody takes one for a token that a service issued.
+const mark = "ingressauth-phantom-"
+
+// What phantoms begin with, by how they travel: as a session key (rule H2), or as a bearer
+// token.
+const (
+	sessionKey = "sk-ant-sid-" + mark
+	bearer     = mark
+)
+
+// size is how many random bytes are in one, 256 bits.
+const size = 32
+
+// New returns a new one, which travels as a session key or as a bearer token.
+func New(isSessionKey bool) string {
+	var secret [size]byte
+	rand.Read(secret[:])
+	intro := bearer
+	if isSessionKey {
+		intro = sessionKey
+	}
+	return intro + base64.RawURLEncoding.EncodeToString(secret[:])
+}
+
+// Is reports whether a text is a phantom, of any broker.
+func Is(text string) bool {
+	return strings.HasPrefix(text, bearer) || strings.HasPrefix(text, sessionKey)
+}

@@ -1,0 +1,27 @@
+package phantom
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestNew(t *testing.T) {
+	seen := make(map[string]bool)
+	for range 100 {
+		for _, isSessionKey := range []bool{false, true} {
+			p := New(isSessionKey)
+			if !Is(p) || seen[p] || strings.HasPrefix(p, "sk-ant-sid") != isSessionKey || len(p) < 43 {
+				t.Fatalf("New(%v) = %q", isSessionKey, p)
+			}
+			seen[p] = true
+		}
+	}
+}
+
+func TestIs(t *testing.T) {
+	for _, text := range []string{"", "ingressauth", "sk-ant-sid01-key", "a ingressauth-phantom-", "sk-ant-cc-ingressauth-phantom-x"} {
+		if Is(text) {
+			t.Errorf("Is(%q)", text)
+		}
+	}
+}
