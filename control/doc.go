@@ -10,7 +10,7 @@
 //
 // JSON white space may stand anywhere, other members are ignored, and their values
 // may be nested to any depth. A line ends with LF, before which CR is white space, or
-// with the input. It has at most 1 MiB without its LF; a longer one is not looked at,
+// with the input. It has at most 1 MiB without its LF; a longer one is never applied,
 // whatever it says.
 //
 // A line is of this type if it begins with an object that has a member "type" of this
@@ -26,6 +26,24 @@
 //     conditions.
 //
 // Every other line is the program's own, be it JSON, text or bytes, NUL included.
+//
+// # In doubt
+//
+// A [Reader] that consumes messages also consumes a line that may well be one, since
+// a token may be in it, and logs it as malformed:
+//
+//   - A line that begins with an object that is not JSON, or broken off, before it has
+//     the "type" of a message: if it has that later, or if "variables" in it name
+//     what may be set and it has no other "type".
+//   - An object of more than 1 MiB, if what has come by then has the "type" of a
+//     message, even beside another one, or if it has "variables" and no "type" yet.
+//   - The rest of such an object, if only later it has the "type" of a message, or
+//     names in "variables" what may be set and had no other "type" before. What had
+//     come before that was passed on, and has no token in it; the LF is passed on, too.
+//
+// Every other line comes through unchanged, however long it is. A long object that has
+// another "type" is the program's own until that of a message follows, which no
+// program writes; "variables" before that come through.
 package control
 
 const (

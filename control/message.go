@@ -27,6 +27,7 @@ type member struct {
 var (
 	errSyntax    = errors.New("it is not JSON")
 	errUTF8      = errors.New("it is not UTF-8, or a value holds U+FFFD, which stands for what is not Unicode")
+	errTooLong   = errors.New("it is longer than 1 MiB")
 	errTrailing  = errors.New("something follows the object")
 	errTwice     = errors.New("a member stands twice")
 	errVariables = errors.New(`"variables" is missing, or not an object of strings`)
@@ -38,8 +39,7 @@ func parse(line []byte) (m message, ours bool, err error) {
 	if !bytes.Contains(line, []byte(updateType)) && !bytes.Contains(line, []byte(`\u`)) {
 		return message{}, false, nil // most lines
 	}
-	p := parser{Decoder: json.NewDecoder(bytes.NewReader(line))}
-	p.UseNumber() // of any size
+	p := newParser(line)
 	switch err := p.object(); {
 	case !p.ours:
 		return message{}, false, nil
@@ -63,6 +63,12 @@ type parser struct {
 	ours    bool
 	types   int   // how many members are called "type"
 	problem error // the first, if the line is JSON
+}
+
+func newParser(line []byte) *parser {
+	p := &parser{Decoder: json.NewDecoder(bytes.NewReader(line))}
+	p.UseNumber() // of any size
+	return p
 }
 
 func (p *parser) object() error {

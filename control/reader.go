@@ -2,6 +2,7 @@ package control
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"log/slog"
@@ -26,7 +27,8 @@ import (
 //
 // Bytes are passed on as soon as it is clear that they belong to no message. A line
 // whose first character, JSON white space aside, is no "{" is never held back, any
-// other until the object ends, or the line, or until it is longer than 1 MiB.
+// other until the object ends, or the line, or until it is longer than 1 MiB. What
+// becomes of a longer one is in the package documentation.
 //
 // The zero Reader is ready to use. Its fields must not be changed after the first
 // Read, and only one goroutine may read at a time.
@@ -47,17 +49,31 @@ type Reader struct {
 
 	// Observe passes the messages on, too, every byte as it came, for a program
 	// that stands before another one that applies them. Otherwise messages are
-	// consumed, also malformed ones, as a token may be in them.
+	// consumed, also malformed ones and those of more than 1 MiB, and what may be
+	// one that is broken off, as a token may be in them.
 	Observe bool
 
+	limit int    // of a message; 0 means maxLine
 	chunk []byte // as long as it is: what In is read into
 	out   []byte // to be passed on
 	err   error  // from In, to be returned after out
 
-	line    scanner
-	held    []byte // the line so far, while it may be a message
-	passing bool   // the line is no message
+	line  scanner
+	held  []byte  // the line so far, while it may be a message
+	watch watcher // of a line that is too long
+	fate  fate
 }
+
+// fate is what becomes of the rest of a line.
+type fate int
+
+const (
+	pending  fate = iota // it is held until it is clear
+	passed               // the line is no message
+	watched              // passed on, until something says that it is a message
+	consumed             // it is a message that is too long
+	cut                  // the same, but its beginning was passed on
+)
 
 // chunkSize is how much is read at once, in bytes.
 const chunkSize = 32 << 10
@@ -111,48 +127,106 @@ func (r *Reader) fill() (int, error) {
 		if len(r.held) > 0 {
 			r.judge()
 		}
-		r.passing = false
+		r.end()
 	}
 	return n, err
 }
 
 // take decides on the first of these bytes, and returns on how many.
 func (r *Reader) take(b []byte) int {
-	if r.passing {
-		n := bytes.IndexByte(b, '\n') + 1
-		if r.passing = n == 0; r.passing {
-			n = len(b)
-		}
-		r.pass(b[:n])
-		return n
+	if r.fate != pending {
+		return r.follow(b)
 	}
-	n, event := r.line.scan(b)
+	// One byte more than a message may have is looked at, and no more, so that it
+	// does not matter how the line is cut.
+	limit := cmp.Or(r.limit, maxLine)
+	n, event := r.line.scan(b[:min(len(b), limit+1-len(r.held))])
 	r.held = append(r.held, b[:n]...)
 	switch {
 	case event == lineEnd:
 		r.judge()
-	case event == foreign, len(r.held) > maxLine:
-		r.passing = true
+		return n
+	case event == foreign:
+		r.fate = passed
+	case len(r.held) > limit:
+		r.fate = r.tooLong()
 	case event == object:
-		_, ours, _ := parse(r.held)
-		r.passing = !ours
+		if _, ours, _ := parse(r.held); !ours && !r.mayBeOurs(r.held) {
+			r.fate = passed
+		}
 	}
-	if r.passing {
+	switch r.fate {
+	case passed, watched:
 		r.pass(r.held)
+		r.begin()
+	case consumed:
 		r.begin()
 	}
 	return n
+}
+
+// follow decides on the first of these bytes of a line that is no longer held.
+func (r *Reader) follow(b []byte) int {
+	end := bytes.IndexByte(b, '\n') + 1
+	n := end
+	if end == 0 {
+		n = len(b)
+	}
+	switch r.fate {
+	case passed:
+		r.pass(b[:n])
+	case watched:
+		// What says that it is a message is before what must not come through.
+		if seen := r.watch.scan(b[:n]); r.watch.tells() {
+			r.pass(b[:seen])
+			r.refuse(errTooLong)
+			r.fate = cut
+			return seen
+		}
+		r.pass(b[:n])
+	case cut:
+		// The next line must not become a part of this one.
+		r.pass(b[n-min(end, 1) : n])
+	}
+	if end > 0 {
+		r.end()
+	}
+	return n
+}
+
+// tooLong decides on a line that is longer than a message may be. It is held as far
+// as that.
+func (r *Reader) tooLong() fate {
+	if r.Observe {
+		return passed
+	}
+	r.watch = watcher{allows: r.allows}
+	r.watch.whole(r.held)
+	if !r.watch.suspects() {
+		return watched
+	}
+	r.refuse(errTooLong)
+	return consumed
+}
+
+// mayBeOurs reports whether a line that parse takes for none of the type may still
+// be one, which is broken before it says so. Under Observe nobody needs to know.
+func (r *Reader) mayBeOurs(line []byte) bool {
+	if r.Observe || !bytes.Contains(line, []byte("variables")) && !bytes.Contains(line, []byte(`\u`)) {
+		return false // most lines
+	}
+	w := watcher{allows: r.allows}
+	w.whole(line)
+	return w.tells() && newParser(line).object() == errSyntax
 }
 
 // judge decides on the line that is held, which is whole.
 func (r *Reader) judge() {
 	defer r.begin()
 	line := bytes.TrimSuffix(r.held, []byte("\n"))
-	var m message
-	var ours bool
-	var err error
-	if len(line) <= maxLine {
-		m, ours, err = parse(line)
+	m, ours, err := parse(line)
+	if !ours && r.mayBeOurs(line) {
+		ours, err = true, errSyntax
 	}
 	if !ours {
 		r.pass(r.held)
@@ -168,16 +242,12 @@ func (r *Reader) judge() {
 	if err == nil && len(allowed) > 0 {
 		err = r.resolver().UpdateVariables(allowed)
 	}
-	log := r.resolver().Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
 	if err != nil {
-		log.Error("a malformed "+updateType+" message on the standard input was not applied", "err", err)
+		r.refuse(err)
 		return
 	}
 	if len(allowed) > 0 {
-		log.Debug("environment variables updated by a message on the standard input", "names", slices.Sorted(maps.Keys(allowed)))
+		r.log().Debug("environment variables updated by a message on the standard input", "names", slices.Sorted(maps.Keys(allowed)))
 	}
 	switch {
 	case len(allowed) == 0 && len(m.values) > 0:
@@ -186,6 +256,11 @@ func (r *Reader) judge() {
 		r.pass(m.without(line, r.allows))
 		r.pass(r.held[len(line):])
 	}
+}
+
+// refuse tells the log of a message that is not applied.
+func (r *Reader) refuse(err error) {
+	r.log().Error("a malformed "+updateType+" message on the standard input was not applied", "err", err)
 }
 
 // pass passes bytes on that are the program's own. Under Observe all are on their
@@ -202,6 +277,18 @@ func (r *Reader) begin() {
 	if r.held = r.held[:0]; cap(r.held) > chunkSize {
 		r.held = nil
 	}
+}
+
+// end ends a line that is no longer held. Nothing of it is kept.
+func (r *Reader) end() {
+	r.watch, r.fate = watcher{}, pending
+}
+
+func (r *Reader) log() *slog.Logger {
+	if log := r.resolver().Log; log != nil {
+		return log
+	}
+	return slog.New(slog.DiscardHandler)
 }
 
 func (r *Reader) resolver() *ingressauth.Resolver {
