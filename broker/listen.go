@@ -1,11 +1,9 @@
 package broker
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -57,17 +55,8 @@ func (b *Broker) listen(address string) (*Listener, error) {
 		l.Listener, l.socket, l.url = s.listener, s, address
 		return l, nil
 	}
-	host, port, err := net.SplitHostPort(address)
-	if err != nil || !loopback.Is(host) {
-		return nil, errors.New(`listen: an address is "unix:" and a path, or a loopback address and a port, as "127.0.0.1:8080"; on any other, everybody on the network could use the token`)
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
-		return nil, errors.New("listen: a port is a number from 0, which means any that is free, to 65535")
-	}
-	if host == "localhost" { // whatever it resolves to
-		host = "127.0.0.1"
-	}
-	if l.Listener, err = net.Listen("tcp", net.JoinHostPort(host, port)); err != nil {
+	var err error
+	if l.Listener, err = loopback.Listen(address); err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	own := l.Listener.Addr().String()

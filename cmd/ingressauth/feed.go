@@ -16,6 +16,9 @@ type feed struct {
 	// has got it. It is nil where nothing depends on what passes; then the end of the
 	// command's interest is the end of ours.
 	observe func(passed bool, err error)
+	// drains has it read on when the command's interest has ended, as what is read has an
+	// effect of its own.
+	drains bool
 
 	lock  sync.Mutex
 	ready *sync.Cond
@@ -56,7 +59,7 @@ func (f *feed) run() {
 			failed := f.pass(b[:n])
 			if f.observe != nil {
 				f.observe(true, failed)
-			} else if failed != nil {
+			} else if failed != nil && !f.drains {
 				discard(os.Stdin) // so that whoever writes there learns of it
 				return
 			}

@@ -115,6 +115,9 @@ func (f *follower) say(state refresh.State) {
 // rotate has the command get the token, by its deliveries, the file first: whoever is told
 // by the others may read it.
 func (f *follower) rotate(ctx context.Context) {
+	if f.held != nil { // which asks for the token itself
+		return
+	}
 	f.untell()
 	if f.options.onRotate.restart {
 		select {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"io"
 	"os"
 	"strconv"
 
@@ -49,4 +51,30 @@ func keepInherited() (restore func()) {
 			unix.FcntlInt(uintptr(n), unix.F_SETFD, 0)
 		}
 	}
+}
+
+// maxSecret bounds what is read of a file that may hold a token, in bytes.
+const maxSecret = 128 << 10
+
+// keepHolding has no child inherit a file that holds this text, and returns their numbers. A
+// pipe or a socket is not read.
+func keepHolding(text string) (kept []int) {
+	for _, n := range inherited() {
+		path := "/proc/self/fd/" + strconv.Itoa(n)
+		info, err := os.Stat(path)
+		if err != nil || !info.Mode().IsRegular() || info.Size() > maxSecret {
+			continue
+		}
+		f, err := os.Open(path) // with an offset of its own
+		if err != nil {
+			continue
+		}
+		b, _ := io.ReadAll(io.LimitReader(f, maxSecret))
+		f.Close()
+		if bytes.Contains(b, []byte(text)) {
+			keepFromChildren(n)
+			kept = append(kept, n)
+		}
+	}
+	return kept
 }

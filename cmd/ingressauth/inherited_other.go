@@ -10,3 +10,6 @@ func keepInherited() (restore func()) { return func() {} }
 
 // isGuarded reports whether this process may supervise.
 func isGuarded() bool { return true }
+
+// keepHolding does nothing, as little is inherited here that has a number.
+func keepHolding(string) []int { return nil }

@@ -126,7 +126,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no token, 4 token refused; those 
 	// No templates are set, for the version say: with them the linker keeps every
 	// exported method, 1.8 MB in all.
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newToken(), newHeaders(), newStatus(), newVerify(), newDecode(), newRun(), newDemo(), newDemoChild())
+	root.AddCommand(newToken(), newHeaders(), newStatus(), newVerify(), newDecode(), newRun(), newBroker(), newDemo(), newDemoChild())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {

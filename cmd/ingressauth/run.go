@@ -59,6 +59,7 @@ type supervising struct{}
 
 func newRun() *cobra.Command {
 	o := &runOptions{onRotate: rotateAction{text: "none"}}
+	var brokerFlags []string
 	cmd := &cobra.Command{
 		Use:                   "run [flags] -- COMMAND [ARGUMENT...]",
 		DisableFlagsInUseLine: true,
@@ -86,6 +87,13 @@ SIGTERM, and after %v SIGKILL; a command that does not end on SIGTERM gets SIGKI
 as late. --on-rotate says what is done besides, when a token was replaced: none,
 signal=NAME (signal=HUP), or restart.
 
+With --deliver broker the command never has the token: run holds it, listens, and sends
+the command's requests on to the --upstream with it. What the command has, by the other
+ways in the list or else in its environment, is a phantom, which is worth something to
+this broker alone, while the command runs. The broker's URL is in the variables of
+--url-env, and takes the place of {url} in the command's arguments. --events and
+'ingressauth status' say where the command could read the token all the same.
+
 --events writes a line of JSON for all that happens, to a file or to an inherited
 descriptor. --exec replaces ingressauth by the command, with the token in its
 environment or a descriptor, and leaves all else as it is; then nobody rotates it.
@@ -100,7 +108,7 @@ ingressauth failed, 126 the command cannot be executed, 127 it was not found.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.check(cmd); err != nil {
+			if err := o.check(cmd, brokerFlags); err != nil {
 				return err
 			}
 			switch {
@@ -123,13 +131,32 @@ ingressauth failed, 126 the command cannot be executed, 127 it was not found.`,
 	flags.Var(&o.onRotate, "on-rotate", "an `action` after each rotation: "+o.onRotate.Type())
 	flags.StringVar(&o.events, "events", "", "append a line of JSON for each event to this `file`, or to descriptor N: fd:N")
 	flags.BoolVar(&o.exec, "exec", false, "replace this process by the command")
-	cmd.RegisterFlagCompletionFunc("deliver", cobra.FixedCompletions([]string{"env", "fd", "file", "env,file"}, cobra.ShellCompDirectiveNoFileComp))
+	brokerFlags = o.broker.register(cmd)
+	flags.StringArrayVar(&o.urlEnv, "url-env", nil, "a `variable` that has the broker's URL; may be repeated")
+	flags.BoolVar(&o.broker.required, "require-phantom", false, "have the command's processes need the phantom on Unix sockets, too")
+	flags.BoolVar(&o.isolated, "require-isolated", false, "start nothing that could read the token elsewhere: exit with 125")
+	flags.BoolVar(&o.confine, "confine", false, "keep the command from reading other processes (Landlock; set-user-ID programs such as sudo do not work in it)")
+	flags.StringVar(&o.user, "user", "", "run the command as this `user`, a name or a number")
+	brokerFlags = append(brokerFlags, "url-env", "require-phantom", "require-isolated", "confine", "user")
+	cmd.RegisterFlagCompletionFunc("deliver", cobra.FixedCompletions([]string{"env", "fd", "file", "env,file", "broker"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RegisterFlagCompletionFunc("on-rotate", cobra.FixedCompletions([]string{"none", "signal=HUP", "restart"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
 // check refuses what does not go together, and sets what depends on more than one flag.
-func (o *runOptions) check(cmd *cobra.Command) error {
+func (o *runOptions) check(cmd *cobra.Command, brokerFlags []string) error {
+	o.once = o.exec
+	if err := o.sourceOptions.check(cmd); err != nil {
+		return err
+	}
+	if err := o.checkBroker(cmd.Flags().Changed, brokerFlags); err != nil {
+		return err
+	}
+	if o.brokered {
+		if err := o.broker.check(cmd); err != nil {
+			return err
+		}
+	}
 	for _, pattern := range o.scrub {
 		if _, err := patterns.Match(pattern, ""); err != nil || pattern == "" {
 			return usageError("--scrub takes the name of a variable, or a pattern: * is any text, ? any character")
@@ -170,7 +197,7 @@ func (o *runOptions) check(cmd *cobra.Command) error {
 // deliveries is a flag's value that is a list of ways of delivery.
 type deliveries []launch.Delivery
 
-var allDeliveries = []string{string(launch.Environment), string(launch.Descriptor), string(launch.File)}
+var allDeliveries = []string{string(launch.Environment), string(launch.Descriptor), string(launch.File), string(deliverBroker)}
 
 func (d *deliveries) String() string { return "" }
 

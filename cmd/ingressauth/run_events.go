@@ -29,6 +29,7 @@ type event struct {
 	Code       *int   `json:"code,omitempty"`
 	Signal     int    `json:"signal,omitempty"`
 	Error      string `json:"error,omitempty"`
+	Finding    string `json:"finding,omitempty"`
 }
 
 // What happens.
@@ -38,6 +39,7 @@ const (
 	eventDelivery   = "delivery"   // of the generation, by a way
 	eventFailure    = "failure"    // of a delivery, or of anything else; the command goes on
 	eventExit       = "exit"       // of the command
+	eventExposure   = "exposure"   // of the token, to a command that is not to have it
 )
 
 const (
@@ -116,15 +118,15 @@ func (l *eventLog) logger() *slog.Logger {
 	if l == nil {
 		return nil
 	}
-	return slog.New(failures{l})
+	return slog.New(reported{func(message string) { l.failure(errors.New(message)) }})
 }
 
-// failures is a log handler.
-type failures struct{ log *eventLog }
+// reported is a log handler that says warnings and errors by a function.
+type reported struct{ say func(message string) }
 
-func (f failures) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+func (h reported) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
 
-func (f failures) Handle(_ context.Context, r slog.Record) error {
+func (h reported) Handle(_ context.Context, r slog.Record) error {
 	var b strings.Builder
 	b.WriteString(r.Message)
 	r.Attrs(func(a slog.Attr) bool {
@@ -134,12 +136,12 @@ func (f failures) Handle(_ context.Context, r slog.Record) error {
 		fmt.Fprintf(&b, "; %s: %v", a.Key, a.Value)
 		return true
 	})
-	f.log.failure(errors.New(b.String()))
+	h.say(b.String())
 	return nil
 }
 
-func (f failures) WithAttrs([]slog.Attr) slog.Handler { return f } // nobody here has any
-func (f failures) WithGroup(string) slog.Handler      { return f }
+func (h reported) WithAttrs([]slog.Attr) slog.Handler { return h } // nobody here has any
+func (h reported) WithGroup(string) slog.Handler      { return h }
 
 // eventDescriptor returns the number N of --events fd:N.
 func (o *runOptions) eventDescriptor() (n int, ok bool) {

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ingressauth/ingressauth/internal/phantom"
 	"github.com/ingressauth/ingressauth/refresh"
 )
 
@@ -42,8 +43,11 @@ func (s *supervisor) renew(ctx context.Context) error {
 			if err != nil {
 				return ofSource(err)
 			}
-			if err := s.openStatus(); err != nil { // the command can do without
-				s.events.failure(err)
+			if !s.options.brokered { // which has more to say
+				state, _ := s.renewed.State()
+				if err := s.openStatus(state); err != nil { // the command can do without
+					s.events.failure(err)
+				}
 			}
 			return nil
 		case got := <-s.signals:
@@ -71,13 +75,12 @@ func ofSource(err error) error {
 }
 
 // openStatus has processes below know how the renewing goes.
-func (s *supervisor) openStatus() (err error) {
-	status, err := newStatusFile(s.options.from.kind)
+func (s *supervisor) openStatus(state refresh.State) (err error) {
+	status, err := newStatusFile(s)
 	if err != nil {
 		return err
 	}
 	s.status, s.environ = status, status.environ(s.environ)
-	state, _ := s.renewed.State()
 	return s.status.write(1, state)
 }
 
@@ -100,6 +103,11 @@ func (s *supervisor) closeRenewal() {
 // endRenewal waits for that, and so for what can be revoked, unless a signal says that there is
 // no time.
 func (s *supervisor) endRenewal() {
+	defer func() {
+		if err := s.status.remove(); err != nil {
+			s.events.failure(err)
+		}
+	}()
 	if s.renewed == nil {
 		return
 	}
@@ -115,9 +123,6 @@ func (s *supervisor) endRenewal() {
 			ended = s.hurries(got)
 		}
 	}
-	if err := s.status.remove(); err != nil {
-		s.events.failure(err)
-	}
 }
 
 // newest returns the newest token and what is known of it, and, where it is renewed here, a
@@ -128,6 +133,9 @@ func (s *supervisor) newest(ctx context.Context) (refresh.State, <-chan struct{}
 		return state, changed, nil
 	}
 	t, err := s.resolver.Token(ctx)
+	if err == nil && s.options.brokered && phantom.Is(t.Reveal()) {
+		return refresh.State{}, nil, errPhantom
+	}
 	expires, _ := t.Expiry()
 	return refresh.State{Token: t, Expires: expires}, nil, err
 }

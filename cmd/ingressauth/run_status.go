@@ -22,17 +22,25 @@ const runStatusVariable = "INGRESSAUTH_RUN_STATUS"
 
 // runStatus is what is in that file. There is no token in it.
 type runStatus struct {
-	// Source is "command" or "endpoint".
-	Source     string `json:"source"`
-	Generation int    `json:"generation"`
-	Token      string `json:"token"`
+	// Source is "command" or "endpoint", or "" where the run does not renew the token. Then
+	// there is nothing of what follows.
+	Source     string `json:"source,omitempty"`
+	Generation int    `json:"generation,omitempty"`
+	Token      string `json:"token,omitempty"`
 	// Received, Expires and Next are of the token, and of the next attempt to get one.
-	Received time.Time `json:"received"`
+	Received time.Time `json:"received,omitzero"`
 	Expires  time.Time `json:"expires,omitzero"`
 	Next     time.Time `json:"next,omitzero"`
 	// Failures is how many attempts have failed since, and Error why the last one did.
 	Failures int    `json:"failures,omitempty"`
 	Error    string `json:"error,omitempty"`
+
+	// Broker is the URL of the broker that holds the token, or "" where there is none, and
+	// Findings where the command could read the token all the same.
+	Broker   string   `json:"broker,omitempty"`
+	Findings []string `json:"findings,omitempty"`
+	// Answers says how the broker answered. It is not in the file.
+	Answers string `json:"answers,omitempty"`
 }
 
 // maxRunStatus bounds the file, in bytes.
@@ -40,16 +48,19 @@ const maxRunStatus = 64 << 10
 
 // statusFile is that file, on the side of who writes it.
 type statusFile struct {
-	dir    *tokendir.Dir
-	source string
+	dir *tokendir.Dir
+	run *supervisor
 }
 
-func newStatusFile(source string) (*statusFile, error) {
+func newStatusFile(s *supervisor) (*statusFile, error) {
 	dir, err := tokendir.New()
+	if a := s.options.account; a != nil {
+		dir, err = tokendir.NewFor(a.uid, a.gid)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("status for processes below: %w", err)
 	}
-	return &statusFile{dir, source}, nil
+	return &statusFile{dir, s}, nil
 }
 
 // write says what is known. A nil statusFile says nothing.
@@ -57,12 +68,18 @@ func (f *statusFile) write(generation int, s refresh.State) error {
 	if f == nil {
 		return nil
 	}
-	status := runStatus{
-		Source: f.source, Generation: generation, Token: s.Token.String(),
-		Received: s.Received.UTC(), Expires: s.Expires.UTC(), Next: s.Next.UTC(), Failures: s.Failures,
+	var status runStatus
+	if f.run.renewed != nil {
+		status = runStatus{
+			Source: f.run.options.from.kind, Generation: generation, Token: s.Token.String(),
+			Received: s.Received.UTC(), Expires: s.Expires.UTC(), Next: s.Next.UTC(), Failures: s.Failures,
+		}
 	}
 	if s.Err != nil {
 		status.Error = s.Err.Error()
+	}
+	if f.run.held != nil {
+		status.Broker, status.Findings = f.run.held.url(), f.run.findings
 	}
 	text, err := json.Marshal(status)
 	if err != nil {
@@ -73,13 +90,7 @@ func (f *statusFile) write(generation int, s refresh.State) error {
 
 // environ returns these variables, and the one by which the file is found.
 func (f *statusFile) environ(variables []string) []string {
-	var environ []string
-	for _, v := range variables {
-		if !strings.HasPrefix(v, runStatusVariable+"=") {
-			environ = append(environ, v)
-		}
-	}
-	return append(environ, runStatusVariable+"="+f.dir.StatusPath())
+	return append(without(variables, runStatusVariable), runStatusVariable+"="+f.dir.StatusPath())
 }
 
 func (f *statusFile) remove() error {
@@ -110,6 +121,9 @@ func readRunStatus() (*runStatus, error) {
 
 // isOne reports whether it can be what a run has written.
 func (s *runStatus) isOne() bool {
+	if s.Source == "" {
+		return s.Broker != ""
+	}
 	scheme, fingerprint, _ := strings.Cut(s.Token, ":")
 	_, err := hex.DecodeString(fingerprint)
 	if s.Failures < 0 || (s.Failures == 0) != (s.Error == "") {
@@ -121,6 +135,26 @@ func (s *runStatus) isOne() bool {
 
 // lines are what the status says, for people.
 func (s *runStatus) lines(now time.Time, p palette) string {
+	return s.renewalLines(now, p) + s.brokerLines(p)
+}
+
+// brokerLines are what it says of a broker.
+func (s *runStatus) brokerLines(p palette) string {
+	if s.Broker == "" {
+		return ""
+	}
+	text := fmt.Sprintf("%s %s %s\n", p.paint(green, "broker:"), printable(s.Broker), s.Answers)
+	for _, f := range s.Findings {
+		text += fmt.Sprintf("%s %s\n", p.paint(yellow, "exposed:"), printable(f))
+	}
+	return text
+}
+
+// renewalLines are what it says of the renewing.
+func (s *runStatus) renewalLines(now time.Time, p palette) string {
+	if s.Source == "" {
+		return ""
+	}
 	text := fmt.Sprintf("token %d of the %s, %s, received %s", s.Generation, s.Source, s.Token, spelled(s.Received, now))
 	switch {
 	case s.Expires.IsZero():

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ingressauth/ingressauth"
+	"github.com/ingressauth/ingressauth/broker"
 	"github.com/ingressauth/ingressauth/control"
 	"github.com/ingressauth/ingressauth/internal/proctree"
 	"github.com/ingressauth/ingressauth/internal/tokendir"
@@ -43,6 +45,9 @@ type supervisor struct {
 	group    *proctree.Group // nil where none was delegated
 	jobs     *jobs
 	helpers  helpers
+	held     *held         // the broker; nil where the command has the token
+	child    *broker.Child // the command, to that
+	findings []string      // where the command could read the token
 	signals  chan os.Signal
 	feed     *feed        // nil if the command reads our standard input itself
 	passing  chan passing // what the feed says; nil if it says nothing
@@ -79,14 +84,19 @@ func (o *runOptions) supervise(cmd *cobra.Command, command []string) error {
 	if s.resolver, err = o.resolver(cmd); err != nil {
 		return &runError{exitRun, err}
 	}
+	if o.user != "" {
+		if o.account, err = lookupAccount(o.user); err != nil {
+			return &runError{exitRun, fmt.Errorf("--user: %w", err)}
+		}
+	}
 	s.resolver.Log = s.events.logger()
 	if err := proctree.Adopt(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		s.events.failure(err)
 	}
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
+	defer s.endRenewal()
 	if o.from.renews() {
-		defer s.endRenewal()
 		err = s.renew(ctx)
 	}
 	var first refresh.State
@@ -107,6 +117,17 @@ func (o *runOptions) supervise(cmd *cobra.Command, command []string) error {
 	}
 	s.token, s.generation = first.Token, 1
 	s.events.generation(s.generation, s.token, first.Expires)
+	if o.brokered {
+		defer func() { s.held.close() }()
+		err = s.hold(first.Token)
+		if err == nil {
+			err = s.openStatus(first)
+		}
+		if err != nil {
+			s.events.failure(err)
+			return &runError{exitRun, err}
+		}
+	}
 	s.group = proctree.NewGroup()
 	defer s.group.Remove()
 	s.openFeed()
@@ -126,7 +147,14 @@ func (o *runOptions) supervise(cmd *cobra.Command, command []string) error {
 // openFeed has our standard input pass through this process, if rotations are to reach
 // the command there, or are read from there.
 func (s *supervisor) openFeed() {
-	if s.options.from.kind == fromControl {
+	if s.options.brokered {
+		if isTerminal(os.Stdin) {
+			return // where nobody writes tokens
+		}
+		// Lines that hold the token stay here, whatever is done with it.
+		s.feed = newFeed(&control.Reader{In: os.Stdin, Resolver: s.resolver}, nil)
+		s.feed.drains = true
+	} else if s.options.from.kind == fromControl {
 		s.passing = make(chan passing)
 		s.feed = newFeed(&control.Reader{In: os.Stdin, Resolver: s.resolver, Observe: true}, func(passed bool, err error) {
 			p := passing{passed, err, make(chan struct{})}
@@ -151,7 +179,7 @@ type passing struct {
 
 // tells reports whether rotations reach the command by messages.
 func (s *supervisor) tells() bool {
-	return !s.options.onRotate.restart &&
+	return !s.options.brokered && !s.options.onRotate.restart &&
 		(slices.Contains(s.options.deliver, launch.Environment) || slices.Contains(s.options.deliver, launch.Descriptor))
 }
 
@@ -183,6 +211,9 @@ func (s *supervisor) once(ctx context.Context) (code int, again bool, err error)
 	f := &follower{supervisor: s, child: child, rotated: rotated, ended: make(chan struct{})}
 	go f.run(follows)
 	err, again = s.attend(child, done, rotated)
+	if s.child != nil {
+		s.child.Remove()
+	}
 	code, number := exitCode(child.Command.ProcessState)
 	if s.feed != nil {
 		s.feed.connect(nil)
@@ -217,12 +248,24 @@ func (s *supervisor) start() (*launch.Cmd, error) {
 	command := newCommand(s.command)
 	command.Env, command.Stdout, command.Stderr = s.environ, os.Stdout, os.Stderr
 	s.jobs.prepare(command, s.group)
+	token := s.token
+	if s.held != nil {
+		var err error
+		if token, err = s.phantom(); err != nil {
+			return nil, err
+		}
+	}
 	child := &launch.Cmd{
 		Command: command,
-		Token:   s.token,
+		Token:   token,
 		Deliver: s.options.deliver,
 		Profile: s.resolver.Profile,
 		Scrub:   s.options.scrub,
+		Confine: s.options.confine,
+	}
+	if a := s.options.account; a != nil {
+		a.apply(command)
+		command.Env = a.environ(command.Env)
 	}
 	var input io.WriteCloser
 	if s.feed == nil {

@@ -2,7 +2,12 @@
 // nothing to a network.
 package loopback
 
-import "net/netip"
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"strconv"
+)
 
 // Is reports whether a host is this one: "localhost" in lower case, or a loopback address
 // without brackets. Names below localhost are not taken for it: resolvers ask the network
@@ -13,4 +18,19 @@ func Is(host string) bool {
 	}
 	a, err := netip.ParseAddr(host)
 	return err == nil && a.IsLoopback()
+}
+
+// Listen listens on a port of this machine that no network reaches.
+func Listen(address string) (net.Listener, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || !Is(host) {
+		return nil, errors.New(`an address is a loopback address and a port, as "127.0.0.1:8080": others can be reached from the network`)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
+		return nil, errors.New("a port is a number up to 65535; 0 is any that is free")
+	}
+	if host == "localhost" { // whatever that resolves to
+		host = "127.0.0.1"
+	}
+	return net.Listen("tcp", net.JoinHostPort(host, port))
 }

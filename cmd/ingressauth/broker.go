@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime/debug"
+	"time"
+
+	"github.com/ingressauth/ingressauth"
+	"github.com/ingressauth/ingressauth/broker"
+	"github.com/ingressauth/ingressauth/internal/phantom"
+	"github.com/ingressauth/ingressauth/refresh"
+	"github.com/spf13/cobra"
+)
+
+// collectAt is how far the heap of a broker grows before it is collected, in percent of what is
+// in use. That is little, and a collection costs as much as many requests.
+const collectAt = 400
+
+func newBroker() *cobra.Command {
+	var source sourceOptions
+	var options brokerOptions
+	var life lifeFlag
+	cmd := &cobra.Command{
+		Use:                   "broker --upstream [WHERE=]ORIGIN [flags]",
+		DisableFlagsInUseLine: true,
+		Short:                 "Hold the token, and put it on requests that come with a phantom",
+		Long: `Listen on this machine, and send requests on to the --upstream with this session's token
+in place of the phantom that they carry: a random text that is worth something to this
+broker alone. Programs that have the phantom, by the same ways as a token, and the
+broker's URL as their base URL, work unchanged, and have nothing to lose.
+
+When it listens, it prints a line of JSON: "url", "listeners", and "phantom", which every
+request must carry. Whoever has that may use the broker, on any of its listeners.
+'ingressauth run --deliver broker' starts a command with a broker of its own, which knows
+the command's processes, and ends with it.
+
+The token comes --from where 'ingressauth run' gets it. It runs until SIGINT or SIGTERM.`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := errors.Join(source.check(cmd), options.check(cmd)); err != nil {
+				return err
+			}
+			if source.from.kind == fromControl {
+				return usageError("--from control is for 'ingressauth run', which has a command's standard input")
+			}
+			return serve(cmd, &source, &options, time.Duration(life))
+		},
+	}
+	source.register(cmd)
+	options.register(cmd)
+	cmd.Flags().Var(&life, "expires-in", "how long the phantom is good for, a `duration` such as 8h; until the end if it is left out")
+	return cmd
+}
+
+// lifeFlag is the value of --expires-in.
+type lifeFlag time.Duration
+
+func (l *lifeFlag) String() string { return "" }
+func (l *lifeFlag) Type() string   { return "duration" }
+func (l *lifeFlag) takes() string  { return "a duration, as 90s, 15m or 8h" }
+
+func (l *lifeFlag) Set(s string) error {
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return errors.New("no duration")
+	}
+	*l = lifeFlag(d)
+	return nil
+}
+
+// greeting is what broker prints when it listens.
+type greeting struct {
+	URL       string    `json:"url"`
+	Listeners []string  `json:"listeners"`
+	Phantom   string    `json:"phantom"`
+	Expires   time.Time `json:"expires,omitzero"`
+}
+
+// serve is the command broker.
+func serve(cmd *cobra.Command, o *sourceOptions, options *brokerOptions, life time.Duration) error {
+	if err := hide(); err != nil {
+		return err
+	}
+	debug.SetGCPercent(collectAt)
+	signals := make(chan os.Signal, 1)
+	for _, s := range passedOn {
+		if endsJobs(s) && !signal.Ignored(s) {
+			signal.Notify(signals, s)
+		}
+	}
+	signal.Notify(signals, os.Interrupt) // also where no signals are passed on
+	ctx, cancel := context.WithCancel(cmd.Context())
+	defer cancel()
+	go func() {
+		select {
+		case <-signals:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	if err := o.loadSource(); err != nil {
+		return err
+	}
+	resolver, err := o.resolver(cmd)
+	if err != nil {
+		return err
+	}
+	log := slog.New(reported{func(message string) { warn(cmd.ErrOrStderr(), message) }})
+	resolver.Log = log
+	source := ingressauth.Renewer(resolver)
+	if o.from.renews() {
+		inner, err := o.newSource(resolver, func(c *exec.Cmd) error {
+			if err := startIsolated(c); err != nil {
+				return err
+			}
+			return c.Wait()
+		})
+		if err != nil {
+			return ofSource(err)
+		}
+		refresher, err := refresh.New(refresh.Config{Source: inner, Interval: time.Duration(o.refresh), Log: log})
+		if err != nil {
+			return ofSource(err)
+		}
+		defer refresher.Close()
+		source = refresher
+	}
+	token, err := source.Token(ctx)
+	if err == nil && phantom.Is(token.Reveal()) {
+		err = errPhantom
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil // it was told to end
+		}
+		return err
+	}
+	c := options.config()
+	c.Source, c.Log = source, log
+	h, err := options.open(c)
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	child := broker.ChildConfig{Scheme: token.Scheme()}
+	if life > 0 {
+		child.Expires = time.Now().Add(life)
+	}
+	added, err := h.Add(child)
+	if err != nil {
+		return err
+	}
+	g := greeting{URL: h.url(), Phantom: added.Phantom().Reveal(), Expires: child.Expires.UTC()}
+	for _, l := range h.listeners {
+		g.Listeners = append(g.Listeners, l.URL())
+	}
+	line, err := json.Marshal(g)
+	if err != nil {
+		return err
+	}
+	if _, err := io.WriteString(cmd.OutOrStdout(), string(line)+"\n"); err != nil {
+		return nil // which is said where standard output is written
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// errPhantom says that there is no token where a broker is to hold one.
+var errPhantom = fmt.Errorf("%w: what was found is a phantom, which is worth something to its own broker alone", ingressauth.ErrNoToken)

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ingressauth/ingressauth/broker"
+	"github.com/ingressauth/ingressauth/internal/loopback"
+	"github.com/ingressauth/ingressauth/internal/readfile"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// brokerOptions are the flags of who holds the token for others.
+type brokerOptions struct {
+	upstreams upstreamsFlag
+	listen    []string
+	allow     allowFlag
+	foreign   *oneOf
+	streams   *oneOf
+	scrub     bool
+	required  bool // a phantom, from who can be told without one, too
+	accessLog string
+	metrics   string
+}
+
+const defaultListen = "127.0.0.1:0"
+
+// register adds their flags, and returns their names.
+func (o *brokerOptions) register(cmd *cobra.Command) (names []string) {
+	flags := cmd.Flags()
+	before := make(map[string]bool)
+	flags.VisitAll(func(f *pflag.Flag) { before[f.Name] = true })
+	o.allow.of = &o.upstreams
+	o.foreign = &oneOf{"refuse", []string{"refuse", "pass"}}
+	o.streams = &oneOf{"keep", []string{"keep", "close"}}
+	flags.Var(&o.upstreams, "upstream", "send requests to this `origin`, with the token; WHERE=ORIGIN are those to a path or a listener: /name/=https://service.example; may be repeated")
+	flags.Var(&o.allow, "allow", "a `rule` for the upstream before it: methods and a path, as 'GET,HEAD /v1/' or '* /v1/items'; may be repeated")
+	flags.StringArrayVar(&o.listen, "listen", nil, "an `address` to listen on: unix:PATH, or 127.0.0.1:PORT, of which 0 is any that is free (default "+defaultListen+"); may be repeated")
+	flags.Var(o.foreign, "foreign", "`what` becomes of a request with a credential of its own: "+o.foreign.Type())
+	flags.Var(o.streams, "streams", "`what` becomes of open WebSockets and streams when the token was replaced: "+o.streams.Type())
+	flags.BoolVar(&o.scrub, "scrub-bodies", false, "look for the token in the bodies of answers, too")
+	flags.StringVar(&o.accessLog, "access-log", "", "append a line of JSON for each request to this `file`")
+	flags.StringVar(&o.metrics, "metrics", "", "answer at /metrics of this `address`, 127.0.0.1:PORT, with counters in the form of OpenMetrics")
+	cmd.RegisterFlagCompletionFunc("foreign", cobra.FixedCompletions(o.foreign.words, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("streams", cobra.FixedCompletions(o.streams.words, cobra.ShellCompDirectiveNoFileComp))
+	flags.VisitAll(func(f *pflag.Flag) {
+		if !before[f.Name] {
+			names = append(names, f.Name)
+		}
+	})
+	return names
+}
+
+// check refuses what cannot be, before anything is started.
+func (o *brokerOptions) check(cmd *cobra.Command) error {
+	if len(o.upstreams) == 0 {
+		return usageError("--upstream is missing: name the origin that requests go to, as https://service.example")
+	}
+	for _, name := range []string{"access-log", "metrics"} {
+		if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
+			return usageError("--" + name + " has an empty value (is a variable not set?)")
+		}
+	}
+	return nil
+}
+
+// config is what the flags say.
+func (o *brokerOptions) config() broker.Config {
+	return broker.Config{
+		Routes:         o.upstreams,
+		RequirePhantom: o.required,
+		PassForeign:    o.foreign.value == "pass",
+		CloseOnRotate:  o.streams.value == "close",
+		ScrubBodies:    o.scrub,
+	}
+}
+
+// held is a broker, with what is beside it.
+type held struct {
+	*broker.Broker
+	listeners []*broker.Listener
+	log       *os.File     // nil without --access-log
+	metrics   *http.Server // nil without --metrics
+}
+
+// open makes a broker, and has it listen.
+func (o *brokerOptions) open(c broker.Config) (h *held, err error) {
+	h = new(held)
+	defer func() {
+		if err != nil {
+			h.close()
+		}
+	}()
+	if o.accessLog != "" {
+		h.log, err = os.OpenFile(o.accessLog, os.O_WRONLY|os.O_APPEND|os.O_CREATE|nonBlock, 0o600)
+		if err != nil {
+			return h, fmt.Errorf("--access-log: open the file: %w", readfile.WithoutPath(err))
+		}
+		c.Observe = broker.AccessLog(h.log)
+	}
+	if h.Broker, err = broker.New(c); err != nil {
+		return h, ofBroker(err)
+	}
+	addresses := o.listen
+	if len(addresses) == 0 {
+		addresses = []string{defaultListen}
+	}
+	for _, address := range addresses {
+		if path, ok := strings.CutPrefix(address, "unix:"); ok && !filepath.IsAbs(path) {
+			if path, err = filepath.Abs(path); err != nil {
+				return h, err
+			}
+			address = "unix:" + path
+		}
+		l, err := h.Listen(address)
+		if err != nil {
+			return h, ofBroker(err)
+		}
+		h.listeners = append(h.listeners, l)
+	}
+	if o.metrics != "" {
+		if err = h.serveMetrics(o.metrics); err != nil {
+			return h, fmt.Errorf("--metrics: %w", err)
+		}
+	}
+	return h, nil
+}
+
+// metricsTime bounds how long a request for counters may take.
+const metricsTime = 10 * time.Second
+
+// serveMetrics answers at /metrics of an address.
+func (h *held) serveMetrics(address string) error {
+	l, err := loopback.Listen(address)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", h.Metrics())
+	h.metrics = &http.Server{Handler: mux, ReadTimeout: metricsTime, WriteTimeout: metricsTime, IdleTimeout: metricsTime}
+	go h.metrics.Serve(l)
+	return nil
+}
+
+// url is the base URL for clients: that of the first listener.
+func (h *held) url() string { return h.listeners[0].URL() }
+
+func (h *held) close() {
+	if h == nil {
+		return
+	}
+	if h.metrics != nil {
+		h.metrics.Close()
+	}
+	if h.Broker != nil {
+		h.Broker.Close()
+	}
+	if h.log != nil {
+		h.log.Close()
+	}
+}
+
+// ofBroker is an error of package broker, for the command.
+func ofBroker(err error) error {
+	return hinted{errors.New(strings.TrimPrefix(err.Error(), "broker: ")), ""}
+}
+
+// upstreamsFlag are the values of --upstream, each with the rules after it.
+type upstreamsFlag []broker.Route
+
+func (u *upstreamsFlag) String() string { return "" }
+func (u *upstreamsFlag) Type() string   { return "origin" }
+func (u *upstreamsFlag) takes() string {
+	return "an origin, as https://service.example:8443, or what requests go there and the origin, as /name/=https://service.example or 127.0.0.1:8080=https://service.example"
+}
+
+func (u *upstreamsFlag) Set(s string) error {
+	var r broker.Route
+	where, origin, ok := strings.Cut(s, "=")
+	switch {
+	case !ok || strings.Contains(where, "://"):
+		r.Upstream = s
+	case strings.HasPrefix(where, "/"):
+		r.Prefix, r.Upstream = where, origin
+	default:
+		r.Listener, r.Upstream = where, origin
+	}
+	*u = append(*u, r)
+	return nil
+}
+
+// allowFlag are the values of --allow.
+type allowFlag struct{ of *upstreamsFlag }
+
+func (a *allowFlag) String() string { return "" }
+func (a *allowFlag) Type() string   { return "rule" }
+func (a *allowFlag) takes() string {
+	return "methods and a path, as 'GET,HEAD /v1/', after the --upstream that it is for"
+}
+
+func (a *allowFlag) Set(s string) error {
+	n := len(*a.of)
+	if n == 0 {
+		return errors.New("no upstream")
+	}
+	last := &(*a.of)[n-1]
+	last.Allow = append(last.Allow, s)
+	return nil
+}
