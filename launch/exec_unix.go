@@ -45,6 +45,10 @@ func (c *Cmd) exec() error {
 		}
 		env = append(env, fmt.Sprintf("%s=%d", c.profile.DescriptorVariable, number))
 	}
-	err = syscall.Exec(c.Command.Path, c.Command.Args, env)
+	replace := syscall.Exec
+	if c.Confine {
+		replace = replaceConfined
+	}
+	err = replace(c.Command.Path, c.Command.Args, env)
 	return &fs.PathError{Op: "exec", Path: c.Command.Path, Err: err}
 }

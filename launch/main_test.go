@@ -47,8 +47,13 @@ func TestMain(m *testing.M) {
 		}
 		fmt.Println(child.Process.Pid)
 		cmd.Wait()
+	default:
+		programs[os.Getenv(childVariable)]()
 	}
 }
+
+// programs are those of one system.
+var programs = map[string]func(){}
 
 // self returns a command that is this program of the test binary.
 func self(program string) *exec.Cmd {
