@@ -1,0 +1,63 @@
+package exposure
+
+import (
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/ingressauth/ingressauth/internal/proctree"
+)
+
+// maxEnviron bounds how much of an environment is read, in bytes: no process can be started with more.
+const maxEnviron = 6 << 20
+
+// ancestors looks at the environments of a process and of those that it descends from.
+func (l *looker) ancestors() (found []Finding) {
+	pid := l.From
+	if pid == 0 {
+		pid = os.Getpid()
+	}
+	for range maxAncestors {
+		if pid <= 0 {
+			break
+		}
+		for _, name := range l.variables(l.environ(pid)) {
+			found = append(found, Finding{Kind: Environment, PID: pid, Name: l.name(pid), Variable: name})
+		}
+		pid = proctree.Parent(pid)
+	}
+	return found
+}
+
+// environ returns a process's environment, if the command's user could read it. The kernel gives
+// the file to root where it keeps the process from its user, too. (It also asks for the user's
+// group, which makes what is found more, and never less.)
+func (l *looker) environ(pid int) []byte {
+	f, err := os.OpenFile("/proc/"+strconv.Itoa(pid)+"/environ", os.O_RDONLY, 0)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	if l.UID != 0 && l.UID != os.Geteuid() {
+		info, err := f.Stat()
+		if err != nil {
+			return nil
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != l.UID {
+			return nil
+		}
+	}
+	b, _ := io.ReadAll(io.LimitReader(f, maxEnviron))
+	return b
+}
+
+// name returns what a process calls itself.
+func (l *looker) name(pid int) string {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
+	if err != nil {
+		return "?"
+	}
+	return l.shown(strings.TrimSuffix(string(b), "\n"))
+}

@@ -1,0 +1,158 @@
+// Package exposure says where a command that is to have no token could read one all the same.
+package exposure
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/ingressauth/ingressauth/internal/access"
+	"github.com/ingressauth/ingressauth/internal/readfile"
+	"github.com/ingressauth/ingressauth/internal/tokentext"
+)
+
+// Options say who the command is, and where to look.
+type Options struct {
+	Texts    []string // the tokens that it must not read
+	UID      int      // its user
+	Groups   []int    // all groups of it, the primary one included
+	Confined bool     // it is in a Landlock domain of its own
+	From     int      // the process with which the ancestors begin; 0 is this one
+	Files    []string // paths that may hold a token
+}
+
+// Kind is what a token can be read from.
+type Kind string
+
+const (
+	// Environment is a variable that a process was started with.
+	Environment Kind = "environment"
+	// File is a file.
+	File Kind = "file"
+	// Memory is that of every process.
+	Memory Kind = "memory"
+)
+
+// Finding is a place where the command could read a token. It holds nothing of one.
+type Finding struct {
+	Kind     Kind
+	PID      int    // of an Environment
+	Name     string // of its process
+	Variable string // of an Environment
+	Path     string // of a File
+}
+
+// String says it to people.
+func (f Finding) String() string {
+	switch f.Kind {
+	case Environment:
+		return fmt.Sprintf("the command can read a token in the environment of process %d (%s), in the variable %s", f.PID, f.Name, f.Variable)
+	case File:
+		return "the command can read a token in the file " + f.Path
+	default:
+		return "the command runs as root, who can read the memory of every process, whatever holds the token"
+	}
+}
+
+const (
+	// maxAncestors bounds how many processes are looked at.
+	maxAncestors = 64
+	// maxFile bounds how much of a file is read, in bytes. Settings are smaller.
+	maxFile = 1 << 20
+)
+
+// Find looks for tokens that the command's user could read: in the environments of a process
+// and its ancestors (Linux), and in files. It looks at nothing else: other processes' environments
+// and open files are as readable. What this process cannot read itself is not found.
+func Find(o Options) []Finding {
+	var found []Finding
+	texts := make([][]byte, 0, len(o.Texts))
+	for _, t := range o.Texts {
+		if t != "" {
+			texts = append(texts, []byte(t))
+		}
+	}
+	look := looker{o, texts}
+	if len(texts) > 0 {
+		if !o.Confined {
+			found = look.ancestors()
+		}
+		for _, path := range o.Files {
+			if look.file(path) {
+				found = append(found, Finding{Kind: File, Path: look.shown(path)})
+			}
+		}
+	}
+	if o.UID == 0 && !o.Confined && runtime.GOOS != "windows" {
+		found = append(found, Finding{Kind: Memory})
+	}
+	return found
+}
+
+type looker struct {
+	Options
+	texts [][]byte
+}
+
+// hold reports whether one of the tokens is in b.
+func (l *looker) hold(b []byte) bool {
+	for _, t := range l.texts {
+		if bytes.Contains(b, t) {
+			return true
+		}
+	}
+	return false
+}
+
+// shown is s for messages, without a token.
+func (l *looker) shown(s string) string {
+	if tokentext.Looks(s) || l.hold([]byte(s)) {
+		return tokentext.Hidden
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }) {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+// variables returns the names of those that have a token, of an environment as the kernel has it.
+func (l *looker) variables(environ []byte) (names []string) {
+	if !l.hold(environ) { // which is the rule
+		return nil
+	}
+	for entry := range bytes.SplitSeq(environ, []byte{0}) {
+		if name, value, ok := strings.Cut(string(entry), "="); ok && l.hold([]byte(value)) {
+			names = append(names, l.shown(name))
+		}
+	}
+	return names
+}
+
+// file reports whether a file holds a token, and the command can read it.
+func (l *looker) file(path string) bool {
+	user := access.User{UID: l.UID, Groups: l.Groups}
+	check := func(info os.FileInfo) error {
+		if !user.May(info, access.Read) {
+			return os.ErrPermission
+		}
+		path, err := filepath.Abs(path)
+		if err != nil {
+			return err
+		}
+		if path, err = filepath.EvalSymlinks(path); err != nil {
+			return err
+		}
+		return user.Reach(path)
+	}
+	if l.UID == 0 || l.UID == os.Geteuid() {
+		check = nil // then it is enough that we can read it
+	}
+	b, _, _ := readfile.Regular(path, maxFile, check)
+	return l.hold(b)
+}
