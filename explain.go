@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/ingressauth/ingressauth/internal/phantom"
 	"github.com/ingressauth/ingressauth/internal/tokentext"
 )
 
@@ -55,6 +56,8 @@ type SourceReport struct {
 	Scheme      Scheme    `json:"scheme,omitempty"`
 	Fingerprint string    `json:"fingerprint,omitempty"`
 	Expiry      time.Time `json:"expiry,omitzero"`
+	// Phantom says that it is no token, but what a broker gives in its place.
+	Phantom bool `json:"phantom,omitempty"`
 
 	// Mode is the file's mode in octal, as in "0600", and Owner the number of its
 	// owner: of the token file, or of the file that the descriptor is open on. They
@@ -198,6 +201,7 @@ func (s *SourceReport) describe(f finding, p policy) {
 	}
 	s.Found, s.Scheme, s.Fingerprint = true, t.Scheme(), t.Fingerprint()
 	s.Expiry, _ = t.Expiry()
+	s.Phantom = phantom.Is(f.text)
 	if dead := p.dead(f); dead != "" {
 		s.Note = dead
 	}

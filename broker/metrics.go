@@ -76,12 +76,9 @@ func (b *Broker) Metrics() http.Handler {
 func (b *Broker) metrics() []byte {
 	m := &b.meter
 	m.lock.Lock()
-	keys := slices.SortedFunc(maps.Keys(m.requests), func(a, b key) int {
-		return strings.Compare(a.labels(), b.labels())
-	})
-	values := make([]counts, len(keys))
-	for i, k := range keys {
-		values[i] = *m.requests[k]
+	values := make(map[string]counts, len(m.requests))
+	for k, c := range m.requests {
+		values[k.labels()] = *c
 	}
 	m.lock.Unlock()
 	var text bytes.Buffer
@@ -102,8 +99,8 @@ func (b *Broker) metrics() []byte {
 		{"ingressauth_broker_duration_seconds", "seconds", "How long requests took, in all.", func(c counts) string { return fmt.Sprint(c.seconds) }},
 	} {
 		family(f.name, "counter", f.unit, f.help)
-		for i, k := range keys {
-			fmt.Fprintf(&text, "%s_total{%s} %s\n", f.name, k.labels(), f.value(values[i]))
+		for _, labels := range slices.Sorted(maps.Keys(values)) {
+			fmt.Fprintf(&text, "%s_total{%s} %s\n", f.name, labels, f.value(values[labels]))
 		}
 	}
 	family("ingressauth_broker_renewals", "counter", "", "How often the source was asked for another token after a refusal.")

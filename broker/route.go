@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"sort"
 	"strings"
 	"sync/atomic"
 
@@ -149,7 +150,7 @@ func newRoutes(list []Route) ([]*route, error) {
 		}
 		routes = append(routes, made)
 	}
-	slices.SortStableFunc(routes, func(a, b *route) int { return cmp.Compare(len(b.prefix), len(a.prefix)) })
+	sort.SliceStable(routes, func(i, j int) bool { return len(routes[i].prefix) > len(routes[j].prefix) })
 	return routes, nil
 }
 

@@ -3,11 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -30,7 +32,12 @@ type guarding struct {
 }
 
 // guard starts a supervisor, and waits for it.
-func guard(*cobra.Command, *runOptions, []string) error {
+func guard(_ *cobra.Command, o *runOptions, _ []string) error {
+	if o.brokered { // the environment that we were started with may have the token
+		if err := hide(); err != nil {
+			return &runError{exitRun, err}
+		}
+	}
 	session, err := unix.Getsid(0)
 	g := &guarding{group: unix.Getpgrp(), leads: err == nil && session == os.Getpid(), shell: isControlled(os.Getpid()), passed: make(map[os.Signal]bool)}
 	signals := make(chan os.Signal, 64)
@@ -154,5 +161,9 @@ func (g *guarding) outcome() error {
 func isGuarded() bool {
 	own, err := os.Stat("/proc/self/exe")
 	parent, e := os.Stat(fmt.Sprintf("/proc/%d/exe", os.Getppid()))
+	if errors.Is(e, fs.ErrPermission) { // it has hidden itself, as who holds a token does
+		arguments, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", os.Getppid()))
+		return err == nil && string(arguments) == strings.Join(slices.Delete(slices.Clone(os.Args), 1, 2), "\x00")+"\x00"
+	}
 	return err == nil && e == nil && os.SameFile(own, parent)
 }

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ingressauth/ingressauth"
 	"github.com/ingressauth/ingressauth/launch"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"

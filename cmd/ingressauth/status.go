@@ -1,12 +1,17 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"net"
+	"net/http"
+	"net/url"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/ingressauth/ingressauth"
+	"github.com/ingressauth/ingressauth/internal/webclient"
 	"github.com/spf13/cobra"
 )
 
@@ -14,14 +19,19 @@ func newStatus() *cobra.Command {
 	var format *oneOf
 	cmd := command("status", "Say where a token is found, and why there", `Say what each source has, which one wins, why, and what may surprise. It shows
 no token, and has no effect: a pipe that nobody has read stays unread. Below a run that
-gets the token from a command or an endpoint, it says how that goes.
+gets the token from a command or an endpoint, it says how that goes; and below one that
+holds it (--deliver broker), whether its broker answers, and where the token could be read
+all the same.
 
 It exits with 0 whether or not there is a token.`,
 		func(cmd *cobra.Command, r *ingressauth.Resolver) error {
 			out := cmd.OutOrStdout()
 			report := report{Report: r.Explain(cmd.Context())}
 			var err error
-			if report.Run, err = readRunStatus(); err != nil {
+			if report.Run, err = readRunStatus(); err == nil && report.Run != nil && report.Run.Broker != "" {
+				report.Run.Answers = askBroker(cmd.Context(), report.Run.Broker, report.phantom(cmd.Context(), r))
+			}
+			if err != nil {
 				report.Warnings = append(report.Warnings, fmt.Sprintf("variable %s: the status of the run above cannot be read: %v", runStatusVariable, err))
 			}
 			if format.value == "text" {
@@ -79,6 +89,9 @@ func facts(s ingressauth.SourceReport, now time.Time) []string {
 	if s.Found {
 		facts = append(facts, string(s.Scheme)+":"+s.Fingerprint)
 	}
+	if s.Phantom {
+		facts = append(facts, "a phantom, for which a broker puts the token on requests")
+	}
 	switch {
 	case s.Expiry.IsZero():
 	case s.Expiry.After(now):
@@ -102,4 +115,52 @@ func facts(s ingressauth.SourceReport, now time.Time) []string {
 		facts = append(facts, "not needed")
 	}
 	return facts
+}
+
+// phantom returns the one that this process has, if that can be read without effect.
+func (r *report) phantom(ctx context.Context, resolver *ingressauth.Resolver) ingressauth.Token {
+	for _, s := range r.Sources {
+		if s.Wins && s.Phantom && s.Source != "descriptor" {
+			t, _ := resolver.Token(ctx)
+			return t
+		}
+	}
+	return ingressauth.Token{}
+}
+
+// askTime bounds how long a broker, which is on this machine, may take to answer.
+const askTime = 2 * time.Second
+
+// askBroker says whether the broker at a URL answers, and takes this phantom.
+func askBroker(ctx context.Context, base string, phantom ingressauth.Token) string {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	transport := &http.Transport{DisableKeepAlives: true}
+	host := strings.TrimPrefix(base, "http://")
+	if path, ok := strings.CutPrefix(base, "unix:"); ok {
+		host = "localhost"
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}
+	}
+	request := (&http.Request{Method: http.MethodOptions, URL: &url.URL{Scheme: "http", Host: host, Opaque: "*"}, Header: http.Header{}}).WithContext(ctx)
+	if !phantom.IsZero() {
+		phantom.SetHeader(request.Header)
+	}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return "does not answer: " + webclient.WithoutHost(err).Error()
+	}
+	response.Body.Close()
+	switch {
+	case response.StatusCode == http.StatusNoContent && phantom.IsZero():
+		return "answers"
+	case response.StatusCode == http.StatusNoContent:
+		return "answers, and takes the phantom"
+	case response.StatusCode == http.StatusUnauthorized && phantom.IsZero():
+		return "answers, and wants a phantom"
+	case response.StatusCode == http.StatusUnauthorized:
+		return "answers, and does not take the phantom"
+	}
+	return "does not let this process use it"
 }
