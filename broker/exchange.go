@@ -349,7 +349,11 @@ func (x *exchange) send() *failure {
 
 // explain makes an answer of why none came.
 func (x *exchange) explain(err error) *failure {
-	if _, wrong := x.body.count(); errors.Is(wrong, errTooLong) {
+	_, wrong := x.body.count()
+	if x.Context.Err() != nil && wrong == nil { // nobody waits for an answer any more
+		panic(http.ErrAbortHandler)
+	}
+	if errors.Is(wrong, errTooLong) {
 		return fail(TooLarge, "the body of the request is longer than allowed")
 	} else if v := x.connection.refused(x.connection.requests); v != nil && x.r.ProtoMajor == 1 {
 		return &failure{Malformed, v.status, v.detail}
@@ -365,7 +369,7 @@ func (x *exchange) explain(err error) *failure {
 		}
 		return fail(NoToken, "there is no token, or it cannot be had now; the broker's log says why")
 	}
-	if x.Context.Err() == nil && !x.route.failing.Swap(true) {
+	if !x.route.failing.Swap(true) {
 		x.broker.config.Log.Warn("an upstream fails", "route", x.route.name, "err", webclient.WithoutHost(err))
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {

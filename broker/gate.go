@@ -144,7 +144,7 @@ func (g *gate) fill() error {
 	if n > 0 {
 		return nil
 	}
-	if err == io.EOF && g.end > g.begin {
+	if err == io.EOF && (g.end > g.begin || g.next != inHead) {
 		err = io.ErrUnexpectedEOF
 	}
 	return err
@@ -235,9 +235,7 @@ func (g *gate) judgeHead(b []byte) (bool, *violation) {
 		g.scanned += len(line) + 2
 		switch {
 		case len(line) == 0 && g.head.empty():
-			if g.scanned > 2 {
-				return false, malformed("empty lines stand before the request line")
-			}
+			return false, malformed("an empty line stands before the request line")
 		case len(line) == 0:
 			g.head.end()
 			if g.head.problem != "" {
