@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -21,17 +20,26 @@ const (
 	loadLength = "1s"
 )
 
-var errNoWrk = errors.New("wrk is not installed")
+// installed returns whether a program is there. What needs it is left out otherwise, but in
+// CI, where nothing may be.
+func installed(program, what string) (bool, error) {
+	_, err := exec.LookPath(program)
+	if err == nil {
+		return true, nil
+	}
+	err = fmt.Errorf("%s is not installed", program)
+	if os.Getenv("CI") == "true" {
+		return false, err
+	}
+	fmt.Fprintf(os.Stderr, "bench: %s left out: %v\n", what, err)
+	return false, nil
+}
 
 // decide measures a service that answers whether a request may pass, under the load of wrk,
 // beside the same service that verifies nothing, and prints rows of the table.
 func decide() error {
-	if _, err := exec.LookPath("wrk"); err != nil {
-		if os.Getenv("CI") == "true" {
-			return errNoWrk
-		}
-		fmt.Fprintln(os.Stderr, "bench: decisions are left out: ", errNoWrk)
-		return nil
+	if ok, err := installed("wrk", "decisions are"); !ok {
+		return err
 	}
 	s := verifytest.NewSigner(verify.EdDSA, "key-1")
 	keys, err := verify.NewKeySet(verifytest.JWKS(s.JWK()), nil)
@@ -72,7 +80,7 @@ func decide() error {
 	for range loadRounds {
 		var rates [3]float64
 		for i, url := range urls {
-			if rates[i], err = load(url, token); err != nil {
+			if _, rates[i], err = load(url, token, 32); err != nil {
 				return err
 			}
 		}
@@ -95,17 +103,22 @@ func serve(h http.Handler) (url string, end func() error, err error) {
 	return "http://" + l.Addr().String(), server.Close, nil
 }
 
-var wrkRate = regexp.MustCompile(`Requests/sec: +([0-9.]+)`)
+var wrkCounts = regexp.MustCompile(`([1-9][0-9]*) requests in(?s:.*)Requests/sec: +([0-9.]+)`)
 
-// load returns how many requests a second a server answers, all with a status of 2xx.
-func load(url, token string) (float64, error) {
-	out, err := exec.Command("wrk", "-t1", "-c32", "-d"+loadLength, "-H", "Authorization: Bearer "+token, url).CombinedOutput()
-	m := wrkRate.FindSubmatch(out)
+// load returns how many requests a server answers in a turn, all with a status of 2xx, and
+// how many a second.
+func load(url, bearer string, connections int) (requests, rate float64, err error) {
+	out, err := exec.Command("wrk", "-t1", fmt.Sprintf("-c%d", connections), "-d"+loadLength, "-H", "Authorization: Bearer "+bearer, url).CombinedOutput()
+	m := wrkCounts.FindSubmatch(out)
 	switch {
 	case err != nil:
-		return 0, fmt.Errorf("wrk: %w: %s", err, out)
+		return 0, 0, fmt.Errorf("wrk: %w: %s", err, out)
 	case m == nil, regexp.MustCompile(`Non-2xx|Socket errors`).Match(out):
-		return 0, fmt.Errorf("wrk: %s", out)
+		return 0, 0, fmt.Errorf("wrk: %s", out)
 	}
-	return strconv.ParseFloat(string(m[1]), 64)
+	if requests, err = strconv.ParseFloat(string(m[1]), 64); err != nil {
+		return 0, 0, err
+	}
+	rate, err = strconv.ParseFloat(string(m[2]), 64)
+	return requests, rate, err
 }

@@ -44,14 +44,25 @@ var profile = ingressauth.Profile{
 }
 
 func main() {
-	work := run
-	if service := os.Getenv(childVariable); service != "" {
-		work = func() error { return sendRequests(service) }
+	work := asChild()
+	if work == nil {
+		work = run
 	}
 	if err := work(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// asChild returns what this program does where it was started by itself, and nil elsewhere.
+func asChild() func() error {
+	if service := os.Getenv(childVariable); service != "" {
+		return func() error { return sendRequests(service) }
+	}
+	if address := os.Getenv(proxyVariable); address != "" {
+		return func() error { return proxy(address, os.Args[1]) }
+	}
+	return nil
 }
 
 func run() error {
@@ -97,6 +108,9 @@ func run() error {
 	}
 	command, err := coldStart(dir)
 	if err != nil {
+		return err
+	}
+	if err := relay(dir, command); err != nil {
 		return err
 	}
 	return rotate(dir, command)
@@ -335,7 +349,7 @@ func coldStart(dir string) (command string, err error) {
 	if err := ownRuntimeDir(dir); err != nil {
 		return "", err
 	}
-	var tokens, runs []float64
+	var tokens, runs, brokers []float64
 	for range starts {
 		reference, err := start([]byte("hello\n"), hello)
 		if err != nil {
@@ -349,12 +363,19 @@ func coldStart(dir string) (command string, err error) {
 		if err != nil {
 			return "", err
 		}
+		broker, err := start([]byte("hello\n"), command, "run", "--deliver", "broker", "--upstream", "http://127.0.0.1:9", "--", hello)
+		if err != nil {
+			return "", err
+		}
 		tokens = append(tokens, float64(token)/float64(reference))
 		runs = append(runs, float64(run)/float64(reference))
+		brokers = append(brokers, float64(broker)/float64(run))
 	}
 	r := spreadOf(tokens)
 	fmt.Printf("| `ingressauth token`, cold, stripped | Go program that prints a line, stripped | %v | ≤ 2.2 | | | %s |\n", r, verdictOf(r.median <= 2.2))
 	fmt.Printf("| `ingressauth run` of that program | that program | %v | | | | |\n", spreadOf(runs))
+	r = spreadOf(brokers)
+	fmt.Printf("| `ingressauth run --deliver broker` of that program | `ingressauth run` of that program | %v | ≤ 2 | | | %s |\n", r, verdictOf(r.median <= 2))
 	info, err := os.Stat(command)
 	if err != nil {
 		return "", err

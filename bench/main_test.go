@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"runtime"
 	"testing"
@@ -58,8 +59,8 @@ func TestSpread(t *testing.T) {
 }
 
 func TestMain(m *testing.M) {
-	if service := os.Getenv(childVariable); service != "" {
-		if err := sendRequests(service); err != nil {
+	if work := asChild(); work != nil {
+		if err := work(); err != nil {
 			panic(err)
 		}
 		return
@@ -77,5 +78,55 @@ func TestRotations(t *testing.T) {
 		if err != nil || len(took) != 10 {
 			t.Errorf("%s: %v %v", deliver, took, err)
 		}
+	}
+}
+
+// TestProxies has the other proxies pass a request on, so that what they are told cannot rot.
+func TestProxies(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("CPU time is read from /proc")
+	}
+	if ok, err := installed("nginx", "proxies are"); err != nil {
+		t.Fatal(err)
+	} else if !ok {
+		t.Skip("nginx is not installed")
+	}
+	dir := t.TempDir()
+	backend, err := startBackend(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(backend.end)
+	proxies, err := startReferences(dir, backend.url)
+	for _, p := range proxies {
+		t.Cleanup(p.end)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	// status is that of the answer to a request with a token of no worth.
+	status := func(s *server) int {
+		r, err := http.NewRequest("GET", s.url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+s.bearer)
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		return response.StatusCode
+	}
+	if got := status(backend); got != http.StatusUnauthorized {
+		t.Errorf("backend: %d", got)
+	}
+	for _, p := range proxies {
+		if got := status(p); got != http.StatusOK {
+			t.Errorf("%s: %d", p.name, got)
+		}
+	}
+	if pids, _, err := family(backend.cmd.Process.Pid); err != nil || len(pids) != 2 {
+		t.Errorf("the backend and its worker are %d: %v", pids, err)
 	}
 }
