@@ -299,8 +299,11 @@ var errPhantom = fmt.Errorf("%w: what was found is a phantom, which a child of a
 type source struct{ *Broker }
 
 func (s *source) Token(ctx context.Context) (ingressauth.Token, error) {
-	t, err := s.config.Source.Token(ctx)
-	return s.noted(ctx, t, err)
+	t, err := s.checked(s.config.Source.Token(ctx))
+	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
+		x.noteToken(t, err)
+	}
+	return t, err
 }
 
 func (s *source) Renew(ctx context.Context, refused ingressauth.Token) (ingressauth.Token, error) {
@@ -308,20 +311,20 @@ func (s *source) Renew(ctx context.Context, refused ingressauth.Token) (ingressa
 	if !ok {
 		return ingressauth.Token{}, ingressauth.ErrNoToken
 	}
-	t, err := r.Renew(ctx, refused)
 	s.meter.renewals.Add(1)
-	return s.noted(ctx, t, err)
+	return s.checked(r.Renew(ctx, refused))
 }
 
-func (s *source) noted(ctx context.Context, t ingressauth.Token, err error) (ingressauth.Token, error) {
-	if err == nil && phantom.Is(t.Reveal()) {
-		t, err = ingressauth.Token{}, errPhantom
+// checked is what a source has returned, noted if it is a token.
+func (s *source) checked(t ingressauth.Token, err error) (ingressauth.Token, error) {
+	switch {
+	case err != nil:
+		return ingressauth.Token{}, err
+	case t.IsZero():
+		return t, ingressauth.ErrNoToken
+	case phantom.Is(t.Reveal()):
+		return ingressauth.Token{}, errPhantom
 	}
-	if err == nil && !t.IsZero() {
-		s.known.note(t)
-	}
-	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
-		x.noteToken(t, err)
-	}
-	return t, err
+	s.known.note(t)
+	return t, nil
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -193,6 +194,7 @@ func TestSmuggling(t *testing.T) {
 					}
 				}
 			default:
+				got = slices.DeleteFunc(got, func(g string) bool { return strings.Contains(g, "unexpected EOF") }) // of the one before
 				if len(got) != len(test.status) || !strings.HasPrefix(got[0], test.reaches) {
 					t.Errorf("the upstream got %q", got)
 				}

@@ -37,14 +37,14 @@ func (l *Listener) URL() string { return l.url }
 // listen opens an address.
 func (b *Broker) listen(address string) (*Listener, error) {
 	l := &Listener{broker: b, slots: make(chan struct{}, maxConnections)}
-	for _, r := range b.routes {
-		if r.listener == address {
-			l.routes = append(l.routes, r)
+	for _, whose := range []string{address, ""} { // its own, or else those of all
+		for _, r := range b.routes {
+			if r.listener == whose {
+				l.routes = append(l.routes, r)
+			}
 		}
-	}
-	for _, r := range b.routes {
-		if len(l.routes) == 0 && r.listener == "" {
-			l.routes = append(l.routes, r)
+		if len(l.routes) > 0 {
+			break
 		}
 	}
 	if path, ok := strings.CutPrefix(address, unixIntro); ok {
