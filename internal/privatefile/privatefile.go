@@ -68,8 +68,31 @@ func OpenDirIn(parent *os.Root, name string) (*os.Root, error) {
 // meanwhile finds the old text or the new one, whole. With durable, the text is on the
 // disk before it takes its place.
 func Write(dir *os.Root, name, text string, durable bool) error {
+	return replace(dir, name, func(f *os.File) error {
+		_, err := f.WriteString(text)
+		if err == nil && durable {
+			err = f.Sync()
+		}
+		return err
+	})
+}
+
+// WriteFor is Write of a file that belongs to another user, to whom the directory may belong as
+// well. It is that user's before the text is in it. Only root can do that.
+func WriteFor(dir *os.Root, name, text string, uid, gid int) error {
+	return replace(dir, name, func(f *os.File) error {
+		if err := f.Chown(uid, gid); err != nil {
+			return err
+		}
+		_, err := f.WriteString(text)
+		return err
+	})
+}
+
+// replace makes what fill writes the file of this name.
+func replace(dir *os.Root, name string, fill func(*os.File) error) error {
 	temporary := temporaryPrefix(name) + rand.Text()
-	err := write(dir, temporary, text, durable)
+	err := write(dir, temporary, fill)
 	if err == nil {
 		err = dir.Rename(temporary, name)
 	}
@@ -81,17 +104,14 @@ func Write(dir *os.Root, name, text string, durable bool) error {
 
 func temporaryPrefix(name string) string { return "." + name + ".tmp-" }
 
-func write(dir *os.Root, name, text string, durable bool) error {
+func write(dir *os.Root, name string, fill func(*os.File) error) error {
 	f, err := dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	err = f.Chmod(0o600) // whatever the umask took
 	if err == nil {
-		_, err = f.WriteString(text)
-	}
-	if err == nil && durable {
-		err = f.Sync()
+		err = fill(f)
 	}
 	if e := f.Close(); err == nil {
 		err = e

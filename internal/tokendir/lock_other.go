@@ -11,7 +11,9 @@ import (
 // tryLock says that nothing tells here whether a directory's owner is alive.
 func tryLock(*os.Root) (*os.File, error) { return nil, errors.ErrUnsupported }
 
-// isOwn and checkOwn take any directory: modes and owners say nothing here.
+// isOwn, checkOwn and checkShared take any directory: modes and owners say nothing here.
 func isOwn(fs.FileInfo) bool { return true }
 
 func checkOwn(fs.FileInfo) error { return nil }
+
+func checkShared(fs.FileInfo, int) error { return nil }

@@ -46,3 +46,16 @@ func checkOwn(info fs.FileInfo) error {
 	}
 	return nil
 }
+
+// checkShared refuses a directory in which somebody else than root and this user could replace
+// what is in it.
+func checkShared(info fs.FileInfo, uid int) error {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if ok && st.Uid != 0 && int(st.Uid) != uid {
+		return fmt.Errorf("it belongs to user %d, and neither to root nor to user %d: name another in TMPDIR", st.Uid, uid)
+	}
+	if info.Mode().Perm()&0o022 != 0 && info.Mode()&fs.ModeSticky == 0 {
+		return fmt.Errorf("others can replace what is in it (mode %04o, not sticky): name another in TMPDIR", info.Mode().Perm())
+	}
+	return nil
+}

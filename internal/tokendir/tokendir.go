@@ -1,5 +1,6 @@
 // Package tokendir makes the directories in which token files of children are: one for each
-// child, in the runtime directory of this user.
+// child, in the runtime directory of this user, or, for a child of another user, where that
+// one gets to it.
 package tokendir
 
 import (
@@ -33,6 +34,7 @@ type Dir struct {
 	parent, dir *os.Root
 	lock        *os.File
 	path        string
+	owner       *owner // nil for this user
 }
 
 // New makes a directory in this user's own part of the runtime directory, and removes those
@@ -46,8 +48,8 @@ func New() (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("directory %s: %w", path, readfile.WithoutPath(err))
 	}
-	sweep(parent)
-	d, err := makeDir(parent, path)
+	sweep(parent, dirPrefix)
+	d, err := makeDir(parent, path, dirPrefix)
 	if err != nil {
 		parent.Close()
 		return nil, fmt.Errorf("directory %s: %w", path, readfile.WithoutPath(err))
@@ -57,12 +59,13 @@ func New() (*Dir, error) {
 
 // Sweep removes the directories whose owners are dead. It does what it can.
 func Sweep() {
+	sweepShared()
 	path, err := runtimeDir()
 	if err != nil {
 		return
 	}
 	if parent, err := os.OpenRoot(path); err == nil {
-		sweep(parent)
+		sweep(parent, dirPrefix)
 		parent.Close()
 	}
 }
@@ -114,9 +117,9 @@ func openOwnDir(path string) (*os.Root, error) {
 // many others as are started at the same time.
 const tries = 100
 
-func makeDir(parent *os.Root, path string) (*Dir, error) {
+func makeDir(parent *os.Root, path, prefix string) (*Dir, error) {
 	for range tries {
-		name := dirPrefix + rand.Text()
+		name := prefix + rand.Text()
 		dir, err := privatefile.OpenDirIn(parent, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -128,7 +131,7 @@ func makeDir(parent *os.Root, path string) (*Dir, error) {
 		// been there before the lock was.
 		lock, err := tryLock(dir)
 		if _, gone := parent.Lstat(name); gone == nil && err != errLocked {
-			return &Dir{parent, dir, lock, filepath.Join(path, name)}, nil
+			return &Dir{parent, dir, lock, filepath.Join(path, name), nil}, nil
 		}
 		lock.Close()
 		dir.Close()
@@ -137,13 +140,13 @@ func makeDir(parent *os.Root, path string) (*Dir, error) {
 	return nil, errors.New("other processes remove what is made there")
 }
 
-func sweep(parent *os.Root) {
+func sweep(parent *os.Root, prefix string) {
 	entries, err := fs.ReadDir(parent.FS(), ".")
 	if err != nil {
 		return
 	}
 	for _, e := range entries {
-		if !e.IsDir() || !strings.HasPrefix(e.Name(), dirPrefix) {
+		if !e.IsDir() || !strings.HasPrefix(e.Name(), prefix) {
 			continue
 		}
 		dir, err := parent.OpenRoot(e.Name())
@@ -158,6 +161,12 @@ func sweep(parent *os.Root) {
 	}
 }
 
+// Path returns the path of the directory.
+func (d *Dir) Path() string { return d.path }
+
+// Root returns the directory, for what else is to be in it. It is closed by Remove.
+func (d *Dir) Root() *os.Root { return d.dir }
+
 // TokenPath returns the path of the token file.
 func (d *Dir) TokenPath() string { return filepath.Join(d.path, tokenName) }
 
@@ -166,17 +175,28 @@ func (d *Dir) StatusPath() string { return filepath.Join(d.path, statusName) }
 
 // WriteStatus makes this the text of that file.
 func (d *Dir) WriteStatus(text string) error {
-	return readfile.WithoutPath(privatefile.Write(d.dir, statusName, text, false))
+	return d.write(statusName, text)
 }
 
 // Write makes this the token in the file. It is not flushed to a disk: no token outlives
 // the machine's next start.
 func (d *Dir) Write(t ingressauth.Token) error {
-	return readfile.WithoutPath(privatefile.Write(d.dir, tokenName, t.Reveal(), false))
+	return d.write(tokenName, t.Reveal())
+}
+
+func (d *Dir) write(name, text string) error {
+	if d.owner != nil {
+		return readfile.WithoutPath(privatefile.WriteFor(d.dir, name, text, d.owner.uid, d.owner.gid))
+	}
+	return readfile.WithoutPath(privatefile.Write(d.dir, name, text, false))
 }
 
 // Remove removes the directory and what is in it.
 func (d *Dir) Remove() error {
+	if d.owner != nil { // who can have moved the directory
+		d.dir.Remove(tokenName)
+		d.dir.Remove(statusName)
+	}
 	err := d.parent.RemoveAll(filepath.Base(d.path))
 	d.lock.Close()
 	d.dir.Close()
