@@ -2,6 +2,7 @@ package launch
 
 import (
 	"errors"
+	"fmt"
 	"os/exec"
 	"syscall"
 
@@ -18,6 +19,9 @@ var errConfined = errors.New("a confined child takes neither Pdeathsig nor Ptrac
 // and goes on when that thread ends, for which nobody has to tell it to: the kernel lets go of
 // what an ending thread traces, after it has taken the thread's memory and files away.
 //
+// (A signal that comes to the child between its last call before that, and that, stops it there,
+// and Start waits until somebody kills it. It is a matter of a microsecond.)
+//
 // Therefore the system cannot end the child with this process, either. To the kernel, the
 // child's parent is that thread, and has died.
 func startConfined(cmd *exec.Cmd) error {
@@ -32,7 +36,9 @@ func startConfined(cmd *exec.Cmd) error {
 	defer func(given *syscall.SysProcAttr) { cmd.SysProcAttr = given }(cmd.SysProcAttr)
 	cmd.SysProcAttr = attr
 	return landlock.Do(func() error {
-		if err := cmd.Start(); err != nil {
+		if err := cmd.Start(); errors.Is(err, unix.EPERM) { // which is not what files return
+			return fmt.Errorf("%w: a confined child is started by means of ptrace, which must not be forbidden, or in use by a debugger", err)
+		} else if err != nil {
 			return err
 		}
 		awaitStop(cmd.Process.Pid)

@@ -111,7 +111,8 @@ func restrictThread(version int) error {
 }
 
 // bypasses are the capabilities with which the kernel shows what others hold without asking
-// Landlock: environments in /proc for the first two (Linux 6.13 and later), and then all memory.
+// Landlock: for either of the first two newer kernels do so with environments in /proc, and the
+// others give all memory.
 var bypasses = []int{unix.CAP_SYS_ADMIN, unix.CAP_PERFMON, unix.CAP_SYS_RAWIO, unix.CAP_SYS_MODULE}
 
 // dropBypasses takes them from the thread. Since it can gain no privileges any more, no program
