@@ -65,6 +65,13 @@ func (b *body) again() (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(b.kept)), nil
 }
 
+// isWhole reports whether all of it was read.
+func (b *body) isWhole() bool {
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	return b.whole
+}
+
 // count returns how much was read, and what went wrong with the body itself.
 func (b *body) count() (int64, error) {
 	if b == nil {

@@ -248,6 +248,12 @@ func (b *Broker) Close() error {
 	return err
 }
 
+func (b *Broker) isClosed() bool {
+	b.lock.RLock()
+	defer b.lock.RUnlock()
+	return b.closed
+}
+
 // generations are the tokens that may be good still, newest last.
 type generations struct {
 	lock  sync.RWMutex

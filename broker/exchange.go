@@ -86,6 +86,7 @@ func (b *Broker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
+	defer x.endBody()
 	if f := x.send(); f != nil {
 		x.fail(f)
 	}
@@ -311,9 +312,6 @@ func (x *exchange) send() *failure {
 	if r.Body != http.NoBody && r.ContentLength != 0 {
 		x.body = &body{ReadCloser: r.Body, request: r, limit: x.broker.config.MaxBody}
 		out.Body, out.GetBody = x.body, x.body.again
-		// What is sent again is so once the upstream is done with it. Nothing may read it after
-		// this returns.
-		defer x.body.Close()
 		if w, ok := x.w.(interface{ EnableFullDuplex() error }); ok && r.ProtoMajor == 1 {
 			w.EnableFullDuplex()
 		}
@@ -345,6 +343,26 @@ func (x *exchange) send() *failure {
 	}
 	defer response.Body.Close()
 	return x.pass(response)
+}
+
+// endBody ends the body of a request, which nobody may read after that, and of which the
+// upstream may not have wanted all. Whoever reads it may wait for a client that waits for the
+// answer, so that has to be on its way.
+func (x *exchange) endBody() {
+	if x.body == nil || x.body.isWhole() {
+		return
+	}
+	if x.r.ProtoMajor == 1 && !x.isTunnel() {
+		x.flush()
+		x.connection.stop()
+	}
+	x.body.Close()
+}
+
+func (x *exchange) isTunnel() bool {
+	x.lock.Lock()
+	defer x.lock.Unlock()
+	return x.tunnel != nil
 }
 
 // explain makes an answer of why none came.

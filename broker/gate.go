@@ -30,8 +30,10 @@ type gate struct {
 	head    head
 	scanned int // so much of the head, from begin, are whole lines that were judged
 
-	heads  int64 // how many were let through
-	bad    atomic.Pointer[violation]
+	heads   int64 // how many were let through
+	bad     atomic.Pointer[violation]
+	stopped atomic.Bool // nothing more is read
+
 	said   string // of the request that stands for a violation, what is not let through yet
 	ending bool   // nothing comes after that
 
@@ -80,6 +82,9 @@ func newGate(c net.Conn, limit int) *gate { return &gate{Conn: c, limit: limit} 
 // Read reads what may go through; [io.Reader].
 func (g *gate) Read(p []byte) (int, error) {
 	for {
+		if g.stopped.Load() {
+			return 0, io.EOF
+		}
 		if g.said != "" {
 			n := copy(p, g.said)
 			g.said = g.said[n:]
@@ -302,6 +307,12 @@ func (g *gate) SetDeadline(t time.Time) error {
 		return err
 	}
 	return g.SetReadDeadline(t)
+}
+
+// stop has nothing more be read, whoever reads now.
+func (g *gate) stop() {
+	g.stopped.Store(true)
+	g.Conn.SetReadDeadline(time.Unix(1, 0))
 }
 
 // setHeadTime begins, or ends, the time that a head may take. The server's own bound begins

@@ -2,10 +2,12 @@ package broker
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/ingressauth/ingressauth/internal/loopback"
 )
@@ -112,9 +114,28 @@ type connection struct {
 	closing  sync.Once
 }
 
+const (
+	// lingerTime is how long a client may go on sending what nobody wants, and lingerSize how
+	// much, after an answer: to close at once would have the answer be lost.
+	lingerTime = 500 * time.Millisecond
+	lingerSize = 16 << 20
+)
+
 // Close closes it; [net.Conn].
 func (c *connection) Close() error {
-	err := c.gate.Conn.Close()
+	if c.stopped.Load() && !c.listener.broker.isClosed() {
+		c.closing.Do(func() { go c.linger() })
+		return nil
+	}
 	c.closing.Do(func() { <-c.listener.slots })
-	return err
+	return c.gate.Conn.Close()
+}
+
+// linger closes it when the client has ended, too, or after a while.
+func (c *connection) linger() {
+	c.CloseWrite()
+	c.gate.Conn.SetReadDeadline(time.Now().Add(lingerTime))
+	io.CopyN(io.Discard, c.gate.Conn, lingerSize)
+	c.gate.Conn.Close()
+	<-c.listener.slots
 }

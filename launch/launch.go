@@ -158,7 +158,7 @@ func (c *Cmd) start() error {
 		c.set(c.profile.DescriptorVariable, fmt.Sprint(number))
 	}
 	if c.delivers(File) {
-		if c.dir, err = tokendir.New(); err == nil {
+		if c.dir, err = c.newDir(); err == nil {
 			err = c.dir.Write(c.Token)
 		}
 		if err != nil {
