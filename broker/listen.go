@@ -31,6 +31,8 @@ type Listener struct {
 	hosts map[string]bool // as most clients write it
 
 	slots chan struct{}
+	ended chan struct{} // closed with the listener
+	once  sync.Once
 }
 
 // URL is what a client's base URL is to be: "http://127.0.0.1:1234", or "unix:PATH".
@@ -38,7 +40,7 @@ func (l *Listener) URL() string { return l.url }
 
 // listen opens an address.
 func (b *Broker) listen(address string) (*Listener, error) {
-	l := &Listener{broker: b, slots: make(chan struct{}, maxConnections)}
+	l := &Listener{broker: b, slots: make(chan struct{}, maxConnections), ended: make(chan struct{})}
 	for _, whose := range []string{address, ""} { // its own, or else those of all
 		for _, r := range b.routes {
 			if r.listener == whose {
@@ -92,7 +94,11 @@ func (l *Listener) isOwnOrigin(origin string) bool {
 
 // Accept is for the server; [net.Listener].
 func (l *Listener) Accept() (net.Conn, error) {
-	l.slots <- struct{}{}
+	select {
+	case l.slots <- struct{}{}:
+	case <-l.ended:
+		return nil, net.ErrClosed
+	}
 	c, err := l.Listener.Accept()
 	if err != nil {
 		<-l.slots
@@ -103,6 +109,12 @@ func (l *Listener) Accept() (net.Conn, error) {
 		made.child = l.broker.childOf(unix)
 	}
 	return made, nil
+}
+
+// Close has it take no more connections; [net.Listener]. [Broker.Close] does so, and more.
+func (l *Listener) Close() error {
+	l.once.Do(func() { close(l.ended) })
+	return l.Listener.Close()
 }
 
 // connection is a client's.
