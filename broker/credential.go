@@ -24,8 +24,10 @@ func (c *credential) read(authorization, cookies []string) *failure {
 	}
 	for _, value := range authorization {
 		scheme, text, _ := strings.Cut(value, " ")
-		if text = strings.Trim(text, " \t"); !strings.EqualFold(scheme, "Bearer") || !phantom.Is(text) {
+		if text = strings.Trim(text, " \t"); !strings.EqualFold(scheme, "Bearer") || text != "" && !phantom.Is(text) {
 			c.foreign = true
+		} else if text == "" {
+			continue // of whoever has no token
 		} else if f := c.note(text); f != nil {
 			return f
 		}

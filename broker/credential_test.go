@@ -43,6 +43,7 @@ func TestCredentials(t *testing.T) {
 			gets: fields{"Cookie": {key}, "X-Organization-Uuid": {org}}},
 
 		{name: "nothing", status: 401, reason: NoPhantom},
+		{name: "an empty token", sends: fields{"Authorization": {"Bearer "}}, status: 401, reason: NoPhantom},
 		{name: "an organisation alone", sends: fields{"X-Organization-Uuid": {org}}, status: 401, reason: NoPhantom},
 		{name: "other cookies", sends: fields{"Cookie": {"a=PHANTOM"}}, status: 401, reason: NoPhantom},
 		{name: "the phantom in Basic", sends: fields{"Authorization": {"Basic PHANTOM"}}, status: 403, reason: ForeignCredential},

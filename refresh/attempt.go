@@ -12,6 +12,7 @@ import (
 
 	"github.com/ingressauth/ingressauth"
 	"github.com/ingressauth/ingressauth/internal/jwt"
+	"github.com/ingressauth/ingressauth/internal/phantom"
 )
 
 // flight is an attempt to get a token.
@@ -106,6 +107,7 @@ func (r *Refresher) ask(refused ingressauth.Token) (issued, error) {
 var (
 	errExpired = errors.New("the source returned a token that has expired, or the clock of this machine is wrong")
 	errOlder   = errors.New("the source returned an older token than the last one")
+	errPhantom = errors.New("the source returned a phantom, which is worth something to its own broker alone")
 	errOther   = errors.New("the source returned a token of another session (issuer, subject or organisation differ)")
 )
 
@@ -179,6 +181,8 @@ func judge(old *state, refused ingressauth.Token, began, now clock, got issued) 
 	switch {
 	case !refused.IsZero() && sameText(refused, got.token):
 		return nil, errRefused
+	case phantom.Is(got.token.Reveal()):
+		return nil, errPhantom
 	case s.session.isOther(old.session):
 		return nil, errOther
 	case s.ends.reached(now):

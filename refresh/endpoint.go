@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/ingressauth/ingressauth"
+	"github.com/ingressauth/ingressauth/internal/phantom"
 	"github.com/ingressauth/ingressauth/internal/tokentext"
 	"github.com/ingressauth/ingressauth/internal/webclient"
 )
@@ -184,6 +185,9 @@ func (e *Endpoint) next(first, refused ingressauth.Token) link {
 
 // exchange exchanges the token of a link, and makes what is issued the next one.
 func (e *Endpoint) exchange(ctx context.Context, subject link) (issued, error) {
+	if phantom.Is(subject.issued.Reveal()) {
+		return issued{}, errors.New("the subject to exchange is a phantom, which is worth something to its own broker alone")
+	}
 	form := url.Values{"grant_type": {grantTokenExchange}, "subject_token": {subject.issued.Reveal()}}
 	kind := subject.kind
 	if kind == "" && !e.Parameters.Has("subject_token_type") {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ingressauth/ingressauth"
+	"github.com/ingressauth/ingressauth/internal/phantom"
 	"github.com/ingressauth/ingressauth/refresh"
 )
 
@@ -84,6 +85,14 @@ func TestLivesOn(t *testing.T) {
 	})
 }
 
+func phantomOf(t *testing.T, isSessionKey bool) ingressauth.Token {
+	token, err := ingressauth.NewToken(phantom.New(isSessionKey), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
 // TestWrongToken has sources return what is not to be taken in the place of a token.
 func TestWrongToken(t *testing.T) {
 	const (
@@ -123,6 +132,11 @@ func TestWrongToken(t *testing.T) {
 			claims{"iss": "i", "sub": "s", "exp": now + hour}.token(t),
 			claims{"iss": "i", "sub": "t", "exp": now + 2*hour}.token(t),
 			"of another session", true},
+		{"a phantom",
+			claims{"iss": "i", "sub": "s", "exp": now + hour}.token(t),
+			phantomOf(t, false),
+			"returned a phantom", true},
+		{"a phantom like a session key", key("a", "org-1"), phantomOf(t, true), "returned a phantom", true},
 		{"another issuer",
 			claims{"iss": "i", "sub": "s", "exp": now + hour}.token(t),
 			claims{"iss": "j", "sub": "s", "exp": now + 2*hour}.token(t),

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ingressauth/ingressauth"
+	"github.com/ingressauth/ingressauth/internal/phantom"
 	"github.com/ingressauth/ingressauth/launch"
 	"github.com/spf13/cobra"
 )
@@ -76,6 +77,9 @@ func (o *runOptions) getOnce(ctx context.Context, resolver *ingressauth.Resolver
 	<-done
 	if expiry, ok := t.Expiry(); err == nil && ok && !expiry.After(time.Now()) {
 		err = fmt.Errorf("the source returned a token that expired at %s", expiry.Format(time.RFC3339))
+	}
+	if err == nil && phantom.Is(t.Reveal()) {
+		err = errors.New("the source returned a phantom, which is worth something to its own broker alone")
 	}
 	signal.Stop(signals)
 	select {

@@ -53,10 +53,11 @@ type statusFile struct {
 }
 
 func newStatusFile(s *supervisor) (*statusFile, error) {
-	dir, err := tokendir.New()
+	open := tokendir.New
 	if a := s.options.account; a != nil {
-		dir, err = tokendir.NewFor(a.uid, a.gid)
+		open = func() (*tokendir.Dir, error) { return tokendir.NewFor(a.uid, a.gid) }
 	}
+	dir, err := open()
 	if err != nil {
 		return nil, fmt.Errorf("status for processes below: %w", err)
 	}
