@@ -141,9 +141,16 @@ func (h *held) serveMetrics(address string) error {
 	if err != nil {
 		return err
 	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", h.Metrics())
-	h.metrics = &http.Server{Handler: mux, ReadTimeout: metricsTime, WriteTimeout: metricsTime, IdleTimeout: metricsTime}
+	counters := h.Metrics()
+	// A ServeMux would add to the command's size.
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/metrics" {
+			http.NotFound(w, r)
+			return
+		}
+		counters.ServeHTTP(w, r)
+	}
+	h.metrics = &http.Server{Handler: http.HandlerFunc(handler), ReadTimeout: metricsTime, WriteTimeout: metricsTime, IdleTimeout: metricsTime}
 	go h.metrics.Serve(l)
 	return nil
 }

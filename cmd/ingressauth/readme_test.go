@@ -66,7 +66,7 @@ func TestReadmeGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	var examples []byte
-	for _, dir := range []string{".", "control", "launch", "refresh", "verify", "verify/verifygrpc", "verify/verifytest", "internal/interop"} {
+	for _, dir := range []string{".", "broker", "control", "launch", "refresh", "verify", "verify/verifygrpc", "verify/verifytest", "internal/interop"} {
 		b, err := os.ReadFile("../../" + dir + "/example_test.go")
 		if err != nil {
 			t.Fatal(err)
