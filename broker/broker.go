@@ -4,18 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"sort"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/ingressauth/ingressauth"
 	"github.com/ingressauth/ingressauth/internal/phantom"
+	"github.com/ingressauth/ingressauth/internal/tokentext"
 	"github.com/ingressauth/ingressauth/internal/webclient"
 )
 
@@ -98,16 +101,17 @@ type Broker struct {
 	server    http.Server
 	serving   sync.WaitGroup
 	meter     meter
-	open      crowd       // of requests
+	open      crowd
 	tokenless atomic.Bool // and that was said
 	known     generations
 	cancel    context.CancelFunc
 
-	lock      sync.RWMutex
-	children  map[[32]byte]*Child // by the digest of their phantoms
-	listeners []*Listener
-	tunnels   map[*exchange]struct{} // what CloseOnRotate ends
-	closed    bool
+	lock        sync.RWMutex
+	children    map[[32]byte]*Child // by the digest of their phantoms
+	connections map[*connection]struct{}
+	listeners   []*Listener
+	tunnels     map[*exchange]struct{} // what CloseOnRotate ends
+	closed      bool
 }
 
 // New returns a Broker that nobody can use yet. It returns an error if the configuration makes
@@ -125,7 +129,7 @@ func New(c Config) (*Broker, error) {
 	}
 	b := &Broker{
 		config: c, routes: routes, maxHeader: c.MaxHeader, peers: canTellPeers(),
-		children: make(map[[32]byte]*Child), tunnels: make(map[*exchange]struct{}),
+		children: make(map[[32]byte]*Child), connections: make(map[*connection]struct{}), tunnels: make(map[*exchange]struct{}),
 	}
 	if b.maxHeader == 0 {
 		b.maxHeader = maxHeader
@@ -140,20 +144,23 @@ func New(c Config) (*Broker, error) {
 	var origins []string
 	for _, r := range routes {
 		origins = append(origins, r.origin)
+		if err := checkProxy(base, r); err != nil {
+			return nil, fmt.Errorf("broker: %w", err)
+		}
 	}
 	b.plain = base
-	b.transport = ingressauth.Transport{Source: &source{b}, Base: base, Origins: origins}
+	b.transport = ingressauth.Transport{Source: &source{b}, Base: &sender{b, base}, Origins: origins}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	b.server = http.Server{
-		Handler:                      b,
+		Handler:                      handler{b},
 		Protocols:                    &protocols,
 		MaxHeaderBytes:               b.maxHeader,
 		ReadHeaderTimeout:            headTime,
 		IdleTimeout:                  idleTime,
 		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     log.New(io.Discard, "", 0), // of clients that go away
+		ErrorLog:                     log.New(&errorLog{b}, "", 0),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connectionKey{}, c)
 		},
@@ -164,6 +171,25 @@ func New(c Config) (*Broker, error) {
 		b.serving.Go(func() { b.watch(ctx) })
 	}
 	return b, nil
+}
+
+// checkProxy refuses a transport that would show the token to a proxy.
+func checkProxy(t *http.Transport, r *route) error {
+	if t.Proxy == nil || r.scheme != "http" {
+		return nil
+	}
+	if proxy, err := t.Proxy(&http.Request{URL: &url.URL{Scheme: r.scheme, Host: r.host}}); proxy != nil || err != nil {
+		return fmt.Errorf("route %s: the Transport has a proxy for it, which would see the token: take it out of the proxy's hosts", shown(r.name))
+	}
+	return nil
+}
+
+// errorLog takes what the server has to say.
+type errorLog struct{ *Broker }
+
+func (l *errorLog) Write(p []byte) (int, error) {
+	l.config.Log.Warn("the broker's server", "err", tokentext.Mask(strings.TrimSpace(string(p)), l.known.all()...))
+	return len(p), nil
 }
 
 // newTransport is what a Broker sends with. An upstream takes as long as it takes for a whole
@@ -177,6 +203,14 @@ func newTransport(answer time.Duration) *http.Transport {
 		t.ResponseHeaderTimeout = answerTime
 	}
 	t.ExpectContinueTimeout = webclient.Timeout
+	dial := t.DialContext
+	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &patient{Conn: c, time: t.ResponseHeaderTimeout}, nil
+	}
 	proxy := t.Proxy
 	t.Proxy = func(r *http.Request) (*url.URL, error) {
 		if r.URL.Scheme != "https" { // this machine, without a way round
@@ -185,6 +219,18 @@ func newTransport(answer time.Duration) *http.Transport {
 		return proxy(r)
 	}
 	return t
+}
+
+// patient is a connection to an upstream that is taken for dead when it takes nothing for so long.
+type patient struct {
+	net.Conn
+	time     time.Duration
+	patience patience
+}
+
+func (p *patient) Write(b []byte) (int, error) {
+	p.patience.extend(p.Conn, p.time)
+	return p.Conn.Write(b)
 }
 
 type connectionKey struct{}
@@ -205,7 +251,7 @@ func (b *Broker) Listen(address string) (*Listener, error) {
 	b.lock.Lock()
 	defer b.lock.Unlock()
 	if b.closed {
-		l.Listener.Close()
+		l.inner.Close()
 		if l.socket != nil {
 			l.socket.close()
 		}
@@ -213,7 +259,7 @@ func (b *Broker) Listen(address string) (*Listener, error) {
 	}
 	b.listeners = append(b.listeners, l)
 	b.serving.Go(func() {
-		if err := b.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := b.server.Serve(acceptor{l}); !errors.Is(err, http.ErrServerClosed) {
 			b.config.Log.Error("the broker no longer takes requests", "listener", l.url, "err", err)
 		}
 	})
@@ -231,12 +277,22 @@ func (b *Broker) Close() error {
 	}
 	listeners := b.listeners
 	b.listeners = nil
+	var connections []*connection
+	for c := range b.connections {
+		connections = append(connections, c)
+	}
 	b.lock.Unlock()
 	for _, c := range children {
 		c.Remove()
 	}
 	b.cancel()
 	err := b.server.Close()
+	for _, x := range b.open.which(func(*exchange) bool { return true }) {
+		x.abort()
+	}
+	for _, c := range connections {
+		c.abort()
+	}
 	for _, l := range listeners {
 		if l.socket != nil {
 			l.socket.close()
@@ -256,60 +312,95 @@ func (b *Broker) isClosed() bool {
 
 // generations are the tokens that may be good still, newest last.
 type generations struct {
-	lock  sync.RWMutex
-	texts []string
+	lock   sync.RWMutex
+	tokens []*sent
+	texts  []string // theirs, the longest first
+}
+
+// sent is a token that was sent, or is about to be.
+type sent struct {
+	token ingressauth.Token
+	text  string
 }
 
 // note takes a token in, if it is another one.
 func (g *generations) note(t ingressauth.Token) {
-	text := t.Reveal()
 	g.lock.RLock()
-	n := len(g.texts)
-	known := n > 0 && g.texts[n-1] == text
+	n := len(g.tokens)
+	known := n > 0 && g.tokens[n-1].token == t
 	g.lock.RUnlock()
 	if known {
 		return
 	}
 	g.lock.Lock()
 	defer g.lock.Unlock()
-	kept := make([]string, 0, maxGenerations)
-	for _, other := range g.texts {
-		if other != text {
+	kept := make([]*sent, 0, maxGenerations)
+	for _, other := range g.tokens {
+		if other.token != t {
 			kept = append(kept, other)
 		}
 	}
-	g.texts = append(kept[max(0, len(kept)+1-maxGenerations):], text)
-}
-
-// newest returns the fingerprint of the newest one.
-func (g *generations) newest() string {
-	texts := g.all()
-	if len(texts) == 0 {
-		return ""
+	g.tokens = append(kept[max(0, len(kept)+1-maxGenerations):], &sent{t, t.Reveal()})
+	texts := make([]string, 0, maxGenerations)
+	for _, s := range g.tokens {
+		texts = append(texts, s.text)
 	}
-	t, _ := ingressauth.NewToken(texts[len(texts)-1], "")
-	return t.Fingerprint()
+	sort.Slice(texts, func(i, j int) bool { return len(texts[i]) > len(texts[j]) })
+	g.texts = texts
 }
 
-// all returns them. The slice does not change.
+// find returns the one with which a header is sent.
+func (g *generations) find(h http.Header) *sent {
+	g.lock.RLock()
+	defer g.lock.RUnlock()
+	for _, s := range slices.Backward(g.tokens) {
+		if carries(h["Authorization"], "Bearer ", s.text) || carries(h["Cookie"], cookieName+"=", s.text) {
+			return s
+		}
+	}
+	return nil
+}
+
+// carries reports whether a field ends with this, where [ingressauth.Token.SetHeader] puts it.
+func carries(values []string, intro, text string) bool {
+	for _, value := range values {
+		if rest, ok := strings.CutSuffix(value, text); ok && strings.HasSuffix(rest, intro) {
+			return true
+		}
+	}
+	return false
+}
+
+// all returns their texts, the longest first. The slice does not change.
 func (g *generations) all() []string {
 	g.lock.RLock()
 	defer g.lock.RUnlock()
 	return g.texts
 }
 
+// sender is under the transport that attaches the token, and notes which one it is.
+type sender struct {
+	*Broker
+	base *http.Transport
+}
+
+func (s *sender) RoundTrip(r *http.Request) (*http.Response, error) {
+	if x, ok := r.Context().Value(exchangeKey{}).(*exchange); ok {
+		x.sent.Store(s.known.find(r.Header))
+	}
+	return s.base.RoundTrip(r)
+}
+
+func (s *sender) CloseIdleConnections() { s.base.CloseIdleConnections() }
+
 // errPhantom is what a source has that has found what a child was given.
 var errPhantom = fmt.Errorf("%w: what was found is a phantom, which a child of a broker has kept", ingressauth.ErrNoToken)
 
-// source is the broker's own, less phantoms. It tells the exchange on whose context it is asked.
+// source is the broker's own, less phantoms.
 type source struct{ *Broker }
 
 func (s *source) Token(ctx context.Context) (ingressauth.Token, error) {
-	t, err := s.checked(s.config.Source.Token(ctx))
-	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
-		x.noteToken(t, err)
-	}
-	return t, err
+	return s.checked(s.config.Source.Token(ctx))
 }
 
 func (s *source) Renew(ctx context.Context, refused ingressauth.Token) (ingressauth.Token, error) {

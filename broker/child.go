@@ -4,8 +4,9 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"fmt"
 	"net"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ingressauth/ingressauth"
@@ -24,10 +25,11 @@ type ChildConfig struct {
 	// Supervisor is the process that the child's processes descend from, and are left to when
 	// their own parents end. What descends from it may use a Unix socket without a phantom. 0
 	// means that the phantom is required everywhere.
-	// No two children have the same one.
+	// No two children have the same one, and it must be alive.
 	Supervisor int
 
-	// Expires is when the phantom ends. Zero means when the child is removed.
+	// Expires is when the child is removed, if that is not done before. Zero means that it is
+	// left to [Child.Remove].
 	Expires time.Time
 }
 
@@ -38,9 +40,9 @@ type Child struct {
 	phantom string
 	digest  [sha256.Size]byte
 
-	lock    sync.Mutex
-	removed bool
-	active  map[*exchange]struct{}
+	supervisor *supervisor // nil without one
+	expiry     *time.Timer // nil if it does not end by itself
+	removed    atomic.Bool
 }
 
 // Add has a child use the broker, until it is removed.
@@ -48,7 +50,7 @@ func (b *Broker) Add(c ChildConfig) (*Child, error) {
 	if c.Supervisor < 0 {
 		return nil, errors.New("broker: a process has no negative number")
 	}
-	child := &Child{broker: b, config: c, phantom: phantom.New(c.Scheme == ingressauth.SchemeSessionKey), active: make(map[*exchange]struct{})}
+	child := &Child{broker: b, config: c, phantom: phantom.New(c.Scheme == ingressauth.SchemeSessionKey)}
 	child.digest = sha256.Sum256([]byte(child.phantom))
 	b.lock.Lock()
 	defer b.lock.Unlock()
@@ -59,6 +61,15 @@ func (b *Broker) Add(c ChildConfig) (*Child, error) {
 		if c.Supervisor != 0 && c.Supervisor == other.config.Supervisor {
 			return nil, errors.New("broker: another child has this supervisor, and could not be told from this one")
 		}
+	}
+	if c.Supervisor != 0 {
+		var err error
+		if child.supervisor, err = openSupervisor(c.Supervisor); err != nil {
+			return nil, fmt.Errorf("broker: supervisor: %w", err)
+		}
+	}
+	if !c.Expires.IsZero() {
+		child.expiry = time.AfterFunc(time.Until(c.Expires), child.Remove)
 	}
 	b.children[child.digest] = child
 	return child, nil
@@ -74,44 +85,36 @@ func (c *Child) Phantom() ingressauth.Token {
 	return t
 }
 
-// Remove takes the phantom back, and closes at once what the child has open: its connections,
-// and those to the upstreams that serve them. It may be called more than once.
+// Remove takes the phantom back, and ends at once what the child has open: its connections, and
+// those to the upstreams that serve them. (A connection over which another child has sent
+// requests since is that one's.) It may be called more than once.
 func (c *Child) Remove() {
 	b := c.broker
 	b.lock.Lock()
 	delete(b.children, c.digest)
+	var open []*connection
+	for o := range b.connections {
+		if o.child == c || o.last.Load() == c {
+			open = append(open, o)
+		}
+	}
 	b.lock.Unlock()
-	c.lock.Lock()
-	c.removed = true
-	var open []net.Conn
-	for x := range c.active {
-		open = append(open, x.connections()...)
+	if c.removed.Swap(true) {
+		return
 	}
-	c.lock.Unlock()
+	if c.expiry != nil {
+		c.expiry.Stop()
+	}
+	if c.supervisor != nil {
+		c.supervisor.close()
+	}
+	// Who enters from now on sees that it was removed.
+	for _, x := range b.open.which(func(x *exchange) bool { return x.child.Load() == c }) {
+		x.abort()
+	}
 	for _, o := range open {
-		o.Close()
+		o.abort()
 	}
-}
-
-// enter notes that a request of the child begins, and reports whether it may.
-func (c *Child) enter(x *exchange) bool {
-	c.lock.Lock()
-	defer c.lock.Unlock()
-	if c.removed || c.expired() {
-		return false
-	}
-	c.active[x] = struct{}{}
-	return true
-}
-
-func (c *Child) leave(x *exchange) {
-	c.lock.Lock()
-	defer c.lock.Unlock()
-	delete(c.active, x)
-}
-
-func (c *Child) expired() bool {
-	return !c.config.Expires.IsZero() && !time.Now().Before(c.config.Expires)
 }
 
 // holder returns the child that has this phantom, or nil.
@@ -132,12 +135,12 @@ func (b *Broker) holder(text string) *Child {
 func (b *Broker) childOf(c *net.UnixConn) *Child {
 	supervisors := make(map[int]*Child)
 	b.lock.RLock()
+	defer b.lock.RUnlock()
 	for _, child := range b.children {
-		if pid := child.config.Supervisor; pid != 0 {
-			supervisors[pid] = child
+		if child.supervisor != nil {
+			supervisors[child.config.Supervisor] = child
 		}
 	}
-	b.lock.RUnlock()
 	if len(supervisors) == 0 {
 		return nil
 	}
@@ -146,11 +149,9 @@ func (b *Broker) childOf(c *net.UnixConn) *Child {
 		return nil
 	}
 	defer p.close()
-	return supervisors[p.ancestor(func(pid int) bool { return supervisors[pid] != nil })]
-}
-
-func (c *Child) isRemoved() bool {
-	c.lock.Lock()
-	defer c.lock.Unlock()
-	return c.removed
+	child := supervisors[p.ancestor(func(pid int) bool { return supervisors[pid] != nil })]
+	if child == nil || !child.supervisor.isAlive() { // its number may be another's by now
+		return nil
+	}
+	return child
 }

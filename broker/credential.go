@@ -83,6 +83,9 @@ func isDisguised(name string) bool {
 	return isHopByHop(name)
 }
 
+// overrides are fields in which some servers look for the method or the path.
+var overrides = []string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "X-Original-Url", "X-Rewrite-Url", "X-Original-Uri"}
+
 // removeHopByHop takes away what belongs to the connection, and what that says does.
 func removeHopByHop(h http.Header) {
 	for _, value := range h["Connection"] {

@@ -2,23 +2,26 @@ package broker
 
 import "sync"
 
-// crowd counts what goes on at once.
+// crowd is the exchanges that go on.
 type crowd struct {
 	lock sync.Mutex
-	n    int
-	gone chan struct{} // closed when nothing is left, if somebody waits for that
+	all  map[*exchange]struct{}
+	gone chan struct{} // closed when none is left, if somebody waits for that
 }
 
-func (c *crowd) enter() {
+func (c *crowd) enter(x *exchange) {
 	c.lock.Lock()
 	defer c.lock.Unlock()
-	c.n++
+	if c.all == nil {
+		c.all = make(map[*exchange]struct{})
+	}
+	c.all[x] = struct{}{}
 }
 
-func (c *crowd) leave() {
+func (c *crowd) leave(x *exchange) {
 	c.lock.Lock()
 	defer c.lock.Unlock()
-	if c.n--; c.n == 0 && c.gone != nil {
+	if delete(c.all, x); len(c.all) == 0 && c.gone != nil {
 		close(c.gone)
 		c.gone = nil
 	}
@@ -27,13 +30,25 @@ func (c *crowd) leave() {
 func (c *crowd) size() int {
 	c.lock.Lock()
 	defer c.lock.Unlock()
-	return c.n
+	return len(c.all)
 }
 
-// wait waits until nothing is left.
+// which returns those for which this holds.
+func (c *crowd) which(holds func(*exchange) bool) (some []*exchange) {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	for x := range c.all {
+		if holds(x) {
+			some = append(some, x)
+		}
+	}
+	return some
+}
+
+// wait waits until none is left.
 func (c *crowd) wait() {
 	c.lock.Lock()
-	if c.n == 0 {
+	if len(c.all) == 0 {
 		c.lock.Unlock()
 		return
 	}

@@ -9,19 +9,20 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/ingressauth/ingressauth"
+	"github.com/ingressauth/ingressauth/internal/tokentext"
 	"github.com/ingressauth/ingressauth/internal/webclient"
 )
 
-// exchange is a request and its answer. It is the context of the request that is sent, too, so
-// that who is asked for a token knows for which.
+// exchange is a request and its answer.
 type exchange struct {
-	context.Context
+	ctx        context.Context
+	cancel     context.CancelFunc
 	broker     *Broker
 	connection *connection
 	w          http.ResponseWriter
@@ -29,60 +30,50 @@ type exchange struct {
 	record     Record
 	target     target
 	route      *route
-	child      *Child
-	body       *body // nil if there is none
-	attached   bool  // the token is sent with it
-	closes     bool  // the connection, unless it becomes a WebSocket: what follows is not looked at
+	child      atomic.Pointer[Child] // whose it is; nil if nobody's, or not known yet
+	body       *body                 // nil if there is none
+	attached   bool                  // the token is sent with it
 
 	url   url.URL
 	trace httptrace.ClientTrace
 
-	attempts atomic.Int32
+	hints    sync.Mutex // held where what comes before an answer is written, and for what follows
+	answered bool       // the answer is begun, or given up
+	hinted   int        // how often something came before it
 
-	lock     sync.Mutex
-	answered bool // nothing may be written by who else does: the answer is begun, or given up
-	token    ingressauth.Token
-	failed   error // why there is no token
-	tunnel   *tunnel
-	stream   io.Closer // what goes on for as long as it likes, and with an older token; or nil
+	sent   atomic.Pointer[sent]   // with which token; nil if with none
+	tunnel atomic.Pointer[tunnel] // nil if there is none
+
+	lock   sync.Mutex
+	stream io.Closer // what goes on for as long as it likes, and with an older token; or nil
 }
 
 type exchangeKey struct{}
 
-// Value returns the exchange, or what the request's own context has; [context.Context].
-func (x *exchange) Value(key any) any {
-	if key == (exchangeKey{}) {
-		return x
-	}
-	return x.Context.Value(key)
-}
+// handler is what the server calls.
+type handler struct{ *Broker }
 
-// ServeHTTP is for the server; [http.Handler].
-func (b *Broker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ctx := r.Context()
-	c, ok := ctx.Value(connectionKey{}).(*connection)
-	if !ok {
-		http.Error(w, "a Broker serves what it listens on itself", http.StatusInternalServerError)
-		return
-	}
-	b.open.enter()
-	x := &exchange{Context: ctx, broker: b, connection: c, w: w, r: r}
+// ServeHTTP serves a request; [http.Handler].
+func (b handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{broker: b.Broker, connection: r.Context().Value(connectionKey{}).(*connection), w: w, r: r}
+	x.ctx, x.cancel = context.WithCancel(r.Context())
 	x.record.Time, x.record.Method = time.Now(), r.Method
-	x.closes = r.ProtoMajor == 1 && has(r.Header["Upgrade"], "websocket")
+	b.open.enter(x)
+	defer b.open.leave(x)
+	defer x.cancel()
 	defer x.end()
 	if f := x.admit(); f != nil {
 		x.fail(f)
 		return
 	}
-	if x.child != nil {
-		if !x.child.enter(x) {
-			x.fail(fail(InvalidPhantom, "the child has ended, or its phantom has expired"))
-			return
-		}
-		defer x.child.leave(x)
+	// Who removes a child looks who is there after it has said so.
+	if child := x.child.Load(); child != nil && child.removed.Load() || b.isClosed() {
+		x.fail(fail(InvalidPhantom, "the child has ended, or its phantom has expired"))
+		return
 	}
 	if x.isPing() {
 		x.record.Status = http.StatusNoContent
+		x.closeAfter()
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
@@ -96,39 +87,60 @@ func (b *Broker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // 9.3.7): it says whether the broker takes the phantom.
 func (x *exchange) isPing() bool { return x.r.RequestURI == "*" && x.r.Method == http.MethodOptions }
 
+// abort ends the exchange at once, from outside.
+func (x *exchange) abort() {
+	x.cancel()
+	x.connection.abort()
+	if t := x.tunnel.Load(); t != nil {
+		t.upstream.Close()
+	}
+}
+
 // fail answers with a failure.
 func (x *exchange) fail(f *failure) {
-	x.lock.Lock()
-	x.answered = true
-	x.lock.Unlock()
+	x.begin()
 	x.record.Reason, x.record.Status = f.reason, f.status
-	// Where the next request begins may be in doubt.
-	f.answer(x.w, x.closes || x.r.ProtoMajor == 1 && (f.reason == Malformed || f.reason == TooLarge))
+	clear(x.w.Header())
+	x.closeAfter()
+	if x.r.ProtoMajor == 1 && (f.reason == Malformed || f.reason == TooLarge) { // where the next request begins is in doubt
+		x.w.Header()["Connection"] = []string{"close"}
+	}
+	f.answer(x.w)
+}
+
+// begin says that the answer is begun, so that nothing else is written before it.
+func (x *exchange) begin() {
+	x.hints.Lock()
+	x.answered = true
+	x.hints.Unlock()
+}
+
+// closeAfter has the connection close after the answer, if whatever may follow on it is not
+// looked at, as it asked to become a WebSocket.
+func (x *exchange) closeAfter() {
+	if x.r.ProtoMajor == 1 && x.connection.opened.Load() {
+		x.w.Header()["Connection"] = []string{"close"}
+	}
 }
 
 // end tells who is to know.
 func (x *exchange) end() {
 	x.record.Received, _ = x.body.count()
-	if t := x.tunnel; t != nil {
+	if t := x.tunnel.Load(); t != nil {
 		x.record.Received, x.record.Sent = t.up.moved.Load(), t.down.moved.Load()
 	}
 	x.record.Path = x.target.path
 	x.record.Duration = time.Since(x.record.Time)
-	if x.child != nil {
-		x.record.Child = x.child.config.Name
+	if child := x.child.Load(); child != nil {
+		x.record.Child = child.config.Name
+		x.record.Path = strings.ReplaceAll(x.record.Path, child.phantom, mask)
 	}
 	if x.route != nil {
 		x.record.Route = x.route.name
 	}
-	x.lock.Lock()
-	x.answered = true
-	token := x.token
-	x.lock.Unlock()
-	if x.attached && !token.IsZero() {
-		x.record.Token = token.Fingerprint()
-		if x.attempts.Load() > 1 { // the last one was with what came after it
-			x.record.Token = x.broker.known.newest()
-		}
+	x.begin()
+	if s := x.sent.Load(); s != nil {
+		x.record.Token = s.token.Fingerprint()
 	}
 	for _, text := range x.broker.known.all() {
 		x.record.Path = strings.ReplaceAll(x.record.Path, text, mask)
@@ -137,7 +149,6 @@ func (x *exchange) end() {
 	if observe := x.broker.config.Observe; observe != nil {
 		observe(x.record)
 	}
-	x.broker.open.leave()
 }
 
 // admit says why a request is not sent, or whose it is, and where it goes.
@@ -163,6 +174,9 @@ func (x *exchange) admit() *failure {
 				return fail(WrongOrigin, "Origin is not this port of this machine")
 			}
 		}
+	}
+	if isForbidden(r.Method) {
+		return fail(Malformed, "the method is none that is sent on")
 	}
 	if !x.isPing() {
 		if f := x.aim(); f != nil {
@@ -212,6 +226,9 @@ func (x *exchange) aim() (f *failure) {
 		if len(r.rules) > 0 && t.doubtful {
 			return fail(Malformed, "servers differ on what the path means: it has an encoded slash or control character, a backslash, or dots before a semicolon")
 		}
+		if len(r.rules) > 0 && slices.ContainsFunc(overrides, func(name string) bool { return x.r.Header[name] != nil }) {
+			return fail(Malformed, "a field names another method or path, which some servers take for that of the request")
+		}
 		if !r.allows(x.r.Method, path) {
 			break
 		}
@@ -231,17 +248,17 @@ func (x *exchange) identify(found credential) *failure {
 	overSocket := c.listener.socket != nil
 	switch {
 	case found.phantom != "":
-		if x.child = b.holder(found.phantom); x.child == nil || x.child.expired() {
-			x.child = nil
+		child := b.holder(found.phantom)
+		if child == nil {
 			return fail(InvalidPhantom, "the phantom is another broker's, or has expired, or was taken back")
 		}
-		if overSocket && b.peers && x.child.config.Supervisor != 0 && c.child != x.child {
-			x.child = nil
+		if overSocket && b.peers && child.supervisor != nil && c.child != child {
 			return fail(NotInTree, "the process that has connected does not descend from the supervisor of the child whose phantom it has")
 		}
 		if found.foreign {
 			return fail(ForeignCredential, "there is another credential beside the phantom")
 		}
+		x.enter(child)
 		x.attached = true
 		return nil
 	case overSocket && b.peers && c.child == nil && b.supervises():
@@ -249,13 +266,20 @@ func (x *exchange) identify(found credential) *failure {
 	case found.foreign && !b.config.PassForeign:
 		return fail(ForeignCredential, "there is a credential that is no phantom, and it is not overwritten")
 	case found.foreign:
-		x.child = c.child
+		x.enter(c.child)
 		return nil
 	case c.child == nil || b.config.RequirePhantom:
 		return fail(NoPhantom, "a phantom is required, in the place of a token")
 	}
-	x.child, x.attached = c.child, true
+	x.enter(c.child)
+	x.attached = true
 	return nil
+}
+
+// enter says whose request it is.
+func (x *exchange) enter(child *Child) {
+	x.child.Store(child)
+	x.connection.last.Store(child)
 }
 
 // supervises reports whether there is a child that can be told by its processes.
@@ -263,7 +287,7 @@ func (b *Broker) supervises() bool {
 	b.lock.RLock()
 	defer b.lock.RUnlock()
 	for _, c := range b.children {
-		if c.config.Supervisor != 0 {
+		if c.supervisor != nil {
 			return true
 		}
 	}
@@ -302,9 +326,14 @@ func (x *exchange) send() *failure {
 		delete(h, "Range")
 		delete(h, "If-Range")
 	}
-	x.trace.Got1xxResponse = x.pass1xx
-	x.trace.WroteHeaders = func() { x.attempts.Add(1) }
-	out := r.WithContext(httptrace.WithClientTrace(x, &x.trace))
+	ctx := context.WithValue(x.ctx, exchangeKey{}, x)
+	// An HTTP/2 client's header is still read when it has gone away, and cannot be used again
+	// for the answer. Where a client waits for 100, the server may be about to write that.
+	if r.ProtoMajor == 1 && r.ProtoMinor == 1 && h["Expect"] == nil {
+		x.trace.Got1xxResponse = x.pass1xx
+		ctx = httptrace.WithClientTrace(ctx, &x.trace)
+	}
+	out := r.WithContext(ctx)
 	out.URL, out.Host, out.RequestURI, out.Close, out.TransferEncoding = &x.url, "", "", false, nil
 	if limit := x.broker.config.MaxBody; limit > 0 && r.ContentLength > limit {
 		return fail(TooLarge, "the body of the request is longer than allowed")
@@ -323,9 +352,7 @@ func (x *exchange) send() *failure {
 	} else {
 		response, err = x.broker.plain.RoundTrip(out)
 	}
-	x.lock.Lock()
-	x.answered = true // what comes before an answer has come
-	x.lock.Unlock()
+	x.begin()
 	if err != nil {
 		return x.explain(err)
 	}
@@ -338,9 +365,6 @@ func (x *exchange) send() *failure {
 	if response.StatusCode == http.StatusSwitchingProtocols {
 		return x.switchProtocols(response, websocket)
 	}
-	if x.closes {
-		x.w.Header()["Connection"] = []string{"close"}
-	}
 	defer response.Body.Close()
 	return x.pass(response)
 }
@@ -352,23 +376,19 @@ func (x *exchange) endBody() {
 	if x.body == nil || x.body.isWhole() {
 		return
 	}
-	if x.r.ProtoMajor == 1 && !x.isTunnel() {
-		x.flush()
+	if x.r.ProtoMajor == 1 && x.tunnel.Load() == nil {
+		if x.ctx.Err() == nil {
+			x.flush()
+		}
 		x.connection.stop()
 	}
 	x.body.Close()
 }
 
-func (x *exchange) isTunnel() bool {
-	x.lock.Lock()
-	defer x.lock.Unlock()
-	return x.tunnel != nil
-}
-
 // explain makes an answer of why none came.
 func (x *exchange) explain(err error) *failure {
 	_, wrong := x.body.count()
-	if x.Context.Err() != nil && wrong == nil { // nobody waits for an answer any more
+	if x.ctx.Err() != nil && wrong == nil { // nobody waits for an answer any more
 		panic(http.ErrAbortHandler)
 	}
 	if errors.Is(wrong, errTooLong) {
@@ -378,17 +398,16 @@ func (x *exchange) explain(err error) *failure {
 	} else if wrong != nil {
 		return fail(Malformed, "the body of the request ended too soon, or is malformed")
 	}
-	x.lock.Lock()
-	noToken := x.failed
-	x.lock.Unlock()
-	if noToken != nil && x.attached {
+	if x.attached && x.sent.Load() == nil {
 		if !x.broker.tokenless.Swap(true) { // which is said once
-			x.broker.config.Log.Warn("there is no token for requests", "err", noToken)
+			x.broker.config.Log.Warn("there is no token for requests", "err", err)
 		}
 		return fail(NoToken, "there is no token, or it cannot be had now; the broker's log says why")
 	}
 	if !x.route.failing.Swap(true) {
-		x.broker.config.Log.Warn("an upstream fails", "route", x.route.name, "err", webclient.WithoutHost(err))
+		// What the upstream has sent may stand in the error.
+		reason := tokentext.Mask(err.Error(), x.broker.known.all()...)
+		x.broker.config.Log.Warn("an upstream fails", "route", x.route.name, "err", webclient.WithoutHost(errors.New(reason)))
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		return fail(UpstreamSlow, "the upstream did not answer in time")
@@ -396,18 +415,14 @@ func (x *exchange) explain(err error) *failure {
 	return fail(UpstreamFailed, "the upstream could not be reached, or ended before it had answered")
 }
 
-// noteToken notes which token is sent, or why none is.
-func (x *exchange) noteToken(t ingressauth.Token, err error) {
-	x.lock.Lock()
-	defer x.lock.Unlock()
-	x.token, x.failed = t, err
-}
+// maxHints is how often an upstream may send something before its answer that is passed on.
+const maxHints = 16
 
 // pass1xx passes on what comes before an answer. The server has its own way for 100.
 func (x *exchange) pass1xx(code int, h textproto.MIMEHeader) error {
-	x.lock.Lock()
-	defer x.lock.Unlock()
-	if x.answered || code == http.StatusContinue || code == http.StatusSwitchingProtocols || !x.r.ProtoAtLeast(1, 1) {
+	x.hints.Lock()
+	defer x.hints.Unlock()
+	if x.hinted++; x.hinted > maxHints || x.answered || code == http.StatusContinue || code == http.StatusSwitchingProtocols {
 		return nil
 	}
 	own := x.w.Header()
@@ -420,15 +435,12 @@ func (x *exchange) pass1xx(code int, h textproto.MIMEHeader) error {
 
 // copyHeader has an answer have these fields, but for those that are not the child's to see.
 func (x *exchange) copyHeader(own, h http.Header) {
-	listed := h["Connection"]
 	texts := x.broker.known.all()
 	for name, values := range h {
-		switch {
-		case isHopByHop(name), listed != nil && has(listed, name), reveals(name, texts):
+		if x.hides(name, h["Connection"], texts) {
 			continue
-		case x.connection.listener.port != "" && strings.HasPrefix(name, "Access-Control-"):
-			continue // no page is to read this
-		case name == "Set-Cookie":
+		}
+		if name == "Set-Cookie" {
 			if values = otherCookies(values); len(values) == 0 {
 				continue
 			}
@@ -437,16 +449,24 @@ func (x *exchange) copyHeader(own, h http.Header) {
 	}
 }
 
+// hides reports whether a field is of the connection to the upstream alone, which may list it, or
+// not for a child to see.
+func (x *exchange) hides(name string, listed, texts []string) bool {
+	return isHopByHop(name) || listed != nil && has(listed, name) || reveals(name, texts) ||
+		x.connection.listener.port != "" && strings.HasPrefix(name, "Access-Control-") // no page is to read this
+}
+
 // pass passes an answer on.
 func (x *exchange) pass(response *http.Response) *failure {
 	b := x.broker
 	own, h := x.w.Header(), response.Header
 	source := io.Reader(response.Body)
 	if b.config.ScrubBodies {
-		if coding := h.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		hasBody := x.r.Method != http.MethodHead && response.StatusCode != http.StatusNoContent && response.StatusCode != http.StatusNotModified
+		if hasBody && isEncoded(h["Content-Encoding"]) {
 			return fail(Unscrubbable, "the upstream has encoded its answer, though it was not to, and no token can be looked for in it")
 		}
-		if response.StatusCode == http.StatusPartialContent || h["Content-Range"] != nil {
+		if hasBody && (response.StatusCode == http.StatusPartialContent || h["Content-Range"] != nil) {
 			return fail(Unscrubbable, "the upstream has answered in part, and no token can be looked for in what is cut")
 		}
 		for _, name := range []string{"Content-Length", "Etag", "Last-Modified", "Accept-Ranges", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest"} {
@@ -460,10 +480,11 @@ func (x *exchange) pass(response *http.Response) *failure {
 	}
 	announced := len(response.Trailer)
 	for name := range response.Trailer {
-		if !isHopByHop(name) {
+		if !x.hides(name, nil, b.known.all()) {
 			own.Add("Trailer", name)
 		}
 	}
+	x.closeAfter()
 	x.record.Status = response.StatusCode
 	streams := response.ContentLength < 0 || announced > 0 || b.config.ScrubBodies ||
 		strings.HasPrefix(h.Get("Content-Type"), "text/event-stream")
@@ -499,7 +520,7 @@ func (x *exchange) passTrailer(h http.Header, announced int) {
 	}
 	x.flush() // which has the body be chunked, and so have a trailer
 	for name, values := range h {
-		if !isHopByHop(name) && !reveals(name, texts) && name != "Set-Cookie" {
+		if !x.hides(name, nil, texts) && name != "Set-Cookie" {
 			own[prefix+name] = scrubbed(values, texts)
 		}
 	}
@@ -549,13 +570,14 @@ func (x *exchange) setStream(what io.Closer) {
 	}
 }
 
-// connections returns what is to be closed to end the exchange at once.
-func (x *exchange) connections() []net.Conn {
-	x.lock.Lock()
-	defer x.lock.Unlock()
-	open := []net.Conn{x.connection}
-	if x.tunnel != nil {
-		open = append(open, x.tunnel.upstream)
+// isEncoded reports whether a body has a coding (RFC 9110, section 8.4).
+func isEncoded(codings []string) bool {
+	for _, value := range codings {
+		for coding := range strings.SplitSeq(value, ",") {
+			if coding = textproto.TrimString(coding); coding != "" && !strings.EqualFold(coding, "identity") {
+				return true
+			}
+		}
 	}
-	return open
+	return false
 }

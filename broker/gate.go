@@ -34,8 +34,9 @@ type gate struct {
 	bad     atomic.Pointer[violation]
 	stopped atomic.Bool // nothing more is read
 
-	said   string // of the request that stands for a violation, what is not let through yet
-	ending bool   // nothing comes after that
+	said   string      // of the request that stands for a violation, what is not let through yet
+	ending bool        // nothing comes after that
+	opened atomic.Bool // to whatever comes after a request for a WebSocket
 
 	lock     sync.Mutex
 	deadline time.Time // the server's
@@ -262,6 +263,7 @@ func (g *gate) open() {
 	switch {
 	case g.head.upgrades:
 		g.next = raw
+		g.opened.Store(true)
 	case g.head.chunked:
 		g.next = inChunkSize
 	default:
@@ -299,14 +301,6 @@ func (g *gate) SetReadDeadline(t time.Time) error {
 	defer g.lock.Unlock()
 	g.deadline = t
 	return g.setDeadline()
-}
-
-// SetDeadline sets both; [net.Conn].
-func (g *gate) SetDeadline(t time.Time) error {
-	if err := g.Conn.SetWriteDeadline(t); err != nil {
-		return err
-	}
-	return g.SetReadDeadline(t)
 }
 
 // stop has nothing more be read, whoever reads now.
@@ -381,6 +375,8 @@ type head struct {
 	codings   int
 	chunked   bool
 	upgrades  bool // to a WebSocket
+	// upgradeLines is how many fields say what to upgrade to.
+	upgradeLines int
 }
 
 func (h *head) empty() bool { return h.version == "" && h.problem == "" }
@@ -411,8 +407,18 @@ func (h *head) line(line []byte) {
 			h.host = string(value)
 		}
 	case len("Upgrade"):
-		if is(name, "upgrade") && bytes.EqualFold(value, []byte("websocket")) {
-			h.upgrades = true
+		if is(name, "upgrade") && has([]string{string(value)}, "websocket") {
+			// One protocol is asked for, or another than that: who takes up which is not in doubt.
+			if h.upgrades = len(value) == len("websocket"); !h.upgrades {
+				h.note("Upgrade names a WebSocket and something else")
+			}
+			h.upgradeLines++
+		} else if is(name, "upgrade") {
+			h.upgradeLines++
+		}
+	case len("Expect"):
+		if is(name, "expect") && !bytes.EqualFold(value, []byte("100-continue")) {
+			h.note("Expect is not 100-continue")
 		}
 	case len("Content-Length"):
 		if is(name, "content-length") {
@@ -487,6 +493,8 @@ func (h *head) end() {
 		h.note("Content-Length and Transfer-Encoding contradict each other")
 	case h.codings > 0 && h.version != "HTTP/1.1":
 		h.note("HTTP/1.0 has no Transfer-Encoding")
+	case h.upgrades && h.upgradeLines > 1:
+		h.note("Upgrade names a WebSocket and something else")
 	case h.upgrades && (h.codings > 0 || h.length > 0):
 		h.note("a request for a WebSocket has a body")
 	}

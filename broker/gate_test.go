@@ -78,7 +78,7 @@ func exchangeRaw(t testing.TB, address, text string, ends bool, n int) (statuses
 func TestSmuggling(t *testing.T) {
 	u := new(wire)
 	w := newWorld(t, u.ServeHTTP, func(c *Config) { c.Routes[0].Allow = []string{"* /"} })
-	address := w.port.Addr().String()
+	address := w.port.inner.Addr().String()
 	auth := "Authorization: Bearer " + w.child.Phantom().Reveal() + "\r\n"
 	head := "Host: " + address + "\r\n" + auth
 	const smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -215,7 +215,7 @@ func TestSmuggling(t *testing.T) {
 func TestHeaderTooLong(t *testing.T) {
 	u := new(wire)
 	w := newWorld(t, u.ServeHTTP, func(c *Config) { c.MaxHeader = 2000 })
-	address := w.port.Addr().String()
+	address := w.port.inner.Addr().String()
 	statuses, body := exchangeRaw(t, address, "GET /a HTTP/1.1\r\nHost: "+address+"\r\nX: "+strings.Repeat("a", 3000)+"\r\n\r\n", false, 1)
 	if fmt.Sprint(statuses) != "[431]" || !strings.Contains(body, problemType+string(TooLarge)) {
 		t.Errorf("%v %s", statuses, body)

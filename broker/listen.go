@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ingressauth/ingressauth/internal/loopback"
@@ -21,7 +22,7 @@ const maxConnections = 4096
 // Listener is an address at which a [Broker] takes requests.
 type Listener struct {
 	broker *Broker
-	net.Listener
+	inner  net.Listener
 	url    string
 	socket *socket // nil for a port
 	routes []*route
@@ -34,6 +35,9 @@ type Listener struct {
 	ended chan struct{} // closed with the listener
 	once  sync.Once
 }
+
+// acceptor is a Listener as the server sees it.
+type acceptor struct{ *Listener }
 
 // URL is what a client's base URL is to be: "http://127.0.0.1:1234", or "unix:PATH".
 func (l *Listener) URL() string { return l.url }
@@ -56,14 +60,14 @@ func (b *Broker) listen(address string) (*Listener, error) {
 		if err != nil {
 			return nil, fmt.Errorf("listen on Unix socket %s: %w", shown(path), err)
 		}
-		l.Listener, l.socket, l.url = s.listener, s, address
+		l.inner, l.socket, l.url = s.listener, s, address
 		return l, nil
 	}
 	var err error
-	if l.Listener, err = loopback.Listen(address); err != nil {
+	if l.inner, err = loopback.Listen(address); err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	own := l.Listener.Addr().String()
+	own := l.inner.Addr().String()
 	l.url = "http://" + own
 	_, l.port, _ = net.SplitHostPort(own)
 	l.hosts = map[string]bool{own: true, "localhost:" + l.port: true, "127.0.0.1:" + l.port: true}
@@ -92,37 +96,49 @@ func (l *Listener) isOwnOrigin(origin string) bool {
 	return ok && l.isOwn(authority)
 }
 
-// Accept is for the server; [net.Listener].
-func (l *Listener) Accept() (net.Conn, error) {
+// Addr is the address; [net.Listener].
+func (l acceptor) Addr() net.Addr { return l.inner.Addr() }
+
+// Accept waits for a client; [net.Listener].
+func (l acceptor) Accept() (net.Conn, error) {
 	select {
 	case l.slots <- struct{}{}:
 	case <-l.ended:
 		return nil, net.ErrClosed
 	}
-	c, err := l.Listener.Accept()
+	c, err := l.inner.Accept()
 	if err != nil {
 		<-l.slots
 		return nil, err
 	}
-	made := &connection{gate: newGate(c, l.broker.maxHeader), listener: l}
+	made := &connection{gate: newGate(c, l.broker.maxHeader), listener: l.Listener}
 	if unix, ok := c.(*net.UnixConn); ok {
 		made.child = l.broker.childOf(unix)
+	}
+	l.broker.lock.Lock()
+	defer l.broker.lock.Unlock()
+	l.broker.connections[made] = struct{}{}
+	if l.broker.closed || made.child != nil && made.child.removed.Load() {
+		go made.abort()
 	}
 	return made, nil
 }
 
-// Close has it take no more connections; [net.Listener]. [Broker.Close] does so, and more.
-func (l *Listener) Close() error {
+// Close has it take no more connections; [net.Listener].
+func (l acceptor) Close() error {
 	l.once.Do(func() { close(l.ended) })
-	return l.Listener.Close()
+	return l.inner.Close()
 }
 
 // connection is a client's.
 type connection struct {
 	*gate
 	listener *Listener
-	child    *Child // in whose tree the client was when it connected; nil if in none
-	requests int64  // that were taken, where they come one by one
+	child    *Child                // in whose tree the client was when it connected; nil if in none
+	last     atomic.Pointer[Child] // who has used it last
+	requests int64                 // that were taken, where they come one by one
+	patience patience
+	lingers  sync.Once
 	closing  sync.Once
 }
 
@@ -133,21 +149,63 @@ const (
 	lingerSize = 16 << 20
 )
 
-// Close closes it; [net.Conn].
+// Close closes it, after a while if the client may still send what nobody wants; [net.Conn].
 func (c *connection) Close() error {
-	if c.stopped.Load() && !c.listener.broker.isClosed() {
-		c.closing.Do(func() { go c.linger() })
-		return nil
+	if !c.stopped.Load() {
+		return c.abort()
 	}
-	c.closing.Do(func() { <-c.listener.slots })
-	return c.gate.Conn.Close()
+	c.lingers.Do(func() {
+		go func() {
+			c.CloseWrite()
+			c.gate.Conn.SetReadDeadline(time.Now().Add(lingerTime))
+			io.CopyN(io.Discard, c.gate.Conn, lingerSize)
+			c.abort()
+		}()
+	})
+	return nil
 }
 
-// linger closes it when the client has ended, too, or after a while.
-func (c *connection) linger() {
-	c.CloseWrite()
-	c.gate.Conn.SetReadDeadline(time.Now().Add(lingerTime))
-	io.CopyN(io.Discard, c.gate.Conn, lingerSize)
-	c.gate.Conn.Close()
-	<-c.listener.slots
+// abort closes it at once.
+func (c *connection) abort() error {
+	err := c.gate.Conn.Close()
+	c.closing.Do(func() {
+		b := c.listener.broker
+		b.lock.Lock()
+		delete(b.connections, c)
+		b.lock.Unlock()
+		<-c.listener.slots
+	})
+	return err
 }
+
+// Write writes, and takes a client for gone that does not read for long; [io.Writer].
+func (c *connection) Write(p []byte) (int, error) {
+	c.patience.extend(c.gate.Conn, idleReader)
+	return c.gate.Conn.Write(p)
+}
+
+// idleReader is how long a client may not read what it asked for.
+const idleReader = 10 * time.Minute
+
+// patience is a write deadline that is put off as long as there is progress. To set it for each
+// write would cost more than most writes.
+type patience struct {
+	lock sync.Mutex
+	set  time.Time // when it was last put off
+}
+
+func (p *patience) extend(c net.Conn, d time.Duration) {
+	now := time.Now()
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	if now.Sub(p.set) > d/8 {
+		p.set = now
+		c.SetWriteDeadline(now.Add(d))
+	}
+}
+
+// SetWriteDeadline does nothing: the deadline is put off here; [net.Conn].
+func (c *connection) SetWriteDeadline(time.Time) error { return nil }
+
+// SetDeadline sets that of reading; [net.Conn].
+func (c *connection) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }

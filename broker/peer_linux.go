@@ -69,13 +69,44 @@ func (p *peer) close() { unix.Close(p.handle) }
 // on. It is 0 if there is none, or if the peer has ended.
 func (p *peer) ancestor(isOne func(pid int) bool) int {
 	found := proctree.Ancestor(p.pid, isOne)
-	// The number was the peer's all the while, if the peer is alive now.
-	fds := []unix.PollFd{{Fd: int32(p.handle), Events: unix.POLLIN}}
-	if n, err := unix.Poll(fds, 0); err != nil || n != 0 {
+	if !isAlive(p.handle) { // otherwise the number was the peer's all the while
 		return 0
 	}
 	return found
 }
+
+// isAlive reports whether the process of a pidfd has not ended.
+func isAlive(handle int) bool {
+	fds := []unix.PollFd{{Fd: int32(handle), Events: unix.POLLIN}}
+	for {
+		n, err := unix.Poll(fds, 0)
+		if err != unix.EINTR {
+			return err == nil && n == 0
+		}
+	}
+}
+
+// supervisor is a child's, by a pidfd: once it has ended, its number means nothing.
+type supervisor struct{ handle int }
+
+// openSupervisor returns that of a process that is alive. A kernel without pidfds does not say
+// who has connected either.
+func openSupervisor(pid int) (*supervisor, error) {
+	handle, err := unix.PidfdOpen(pid, 0)
+	if err == unix.ENOSYS {
+		return &supervisor{-1}, nil
+	}
+	if err != nil {
+		return nil, os.NewSyscallError("pidfd_open", err)
+	}
+	return &supervisor{handle}, nil
+}
+
+func (s *supervisor) isAlive() bool { return s.handle >= 0 && isAlive(s.handle) }
+
+// close is called once. Whoever asks whether it is alive holds the broker's lock, under which the
+// child has been taken from the others before.
+func (s *supervisor) close() { unix.Close(s.handle) }
 
 // canTellPeers reports whether this kernel says who has connected.
 func canTellPeers() bool {

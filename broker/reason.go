@@ -13,7 +13,7 @@ type Reason string
 
 const (
 	// Malformed is a request that can be read in more than one way, or that has no business
-	// here: status 400.
+	// here, as TRACE: status 400.
 	Malformed Reason = "Malformed"
 	// NoPhantom is one without a phantom where that is required: 401.
 	NoPhantom Reason = "NoPhantom"
@@ -66,17 +66,13 @@ func fail(reason Reason, detail string) *failure { return &failure{reason, statu
 
 func (f *failure) Error() string { return f.detail }
 
-// answer sends it. What was done to the header before does not count.
-func (f *failure) answer(w http.ResponseWriter, closes bool) {
+// answer sends it.
+func (f *failure) answer(w http.ResponseWriter) {
 	h := w.Header()
-	clear(h)
 	h["Content-Type"] = []string{"application/problem+json"}
 	h["Cache-Control"] = []string{"no-store"}
 	if f.status == http.StatusUnauthorized {
 		h["Www-Authenticate"] = []string{"Bearer"}
-	}
-	if closes {
-		h["Connection"] = []string{"close"}
 	}
 	body, err := json.Marshal(struct {
 		Type   string `json:"type"`

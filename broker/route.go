@@ -36,8 +36,9 @@ type Route struct {
 	// * for all, and a path, as in "GET,HEAD /v1/items" or "* /v1/items/". A path that ends in
 	// a slash means all that begins with it. It is compared with the path that is sent. With
 	// rules, a request is refused whose path servers read differently: with an encoded slash
-	// or control character, with a backslash, or with dots before a semicolon. None allows
-	// everything.
+	// or control character, with a backslash, or with dots before a semicolon; or that names
+	// another method or path in a field, as X-HTTP-Method-Override. None allows everything. (TRACE
+	// and CONNECT are never allowed.)
 	Allow []string
 }
 
@@ -99,11 +100,17 @@ func newRule(text string) (rule, error) {
 	}
 	list := strings.Split(methods, ",")
 	for _, m := range list {
-		if !isToken(m) {
-			return rule{}, errors.New("a rule begins with methods, with commas between them, or with *")
+		if !isToken(m) || isForbidden(m) {
+			return rule{}, errors.New("a rule begins with methods, with commas between them, or with *; TRACE and CONNECT are never allowed")
 		}
 	}
 	return rule{list, path}, nil
+}
+
+// isForbidden reports whether a method is no upstream's business here: CONNECT makes a tunnel of
+// a connection, and the others have a server show what it was sent, the token as well.
+func isForbidden(method string) bool {
+	return strings.EqualFold(method, "TRACE") || strings.EqualFold(method, "TRACK") || strings.EqualFold(method, "CONNECT")
 }
 
 func (r rule) allows(method, path string) bool {

@@ -84,24 +84,55 @@ func (s *scrubber) Read(p []byte) (int, error) {
 // take decides on what was held and what came after it.
 func (s *scrubber) take(b []byte, err error) {
 	texts := s.texts()
-	text := string(s.held) + string(b)
-	for _, t := range texts {
-		if strings.Contains(text, t) {
-			text = strings.ReplaceAll(text, t, mask)
+	rest := string(s.held) + string(b)
+	var out strings.Builder
+	for {
+		at, text := first(rest, texts)
+		if text == "" || err == nil && mayBeLonger(rest[at:], texts) {
+			break
 		}
+		out.WriteString(rest[:at])
+		out.WriteString(mask)
+		rest = rest[at+len(text):]
 	}
 	keep := 0
-	if err == nil {
-		for _, t := range texts {
-			keep = max(keep, overlap(text, t))
-		}
+	for _, t := range texts {
+		keep = max(keep, overlap(rest, t))
 	}
-	s.out = []byte(text[:len(text)-keep])
-	s.held = append(s.held[:0], text[len(text)-keep:]...)
+	if err != nil && err != io.EOF && keep > 0 { // it would have become one, perhaps
+		rest = rest[:len(rest)-keep]
+	}
+	if err != nil {
+		keep = 0
+	}
+	out.WriteString(rest[:len(rest)-keep])
+	s.out = []byte(out.String())
+	s.held = append(s.held[:0], rest[len(rest)-keep:]...)
 	s.err = err
 }
 
-// overlap returns how long the longest end of s is that t begins with, and does not end with.
+// first returns where the first of these texts is in s, which have the longest first, and which
+// one it is; "" if there is none.
+func first(s string, texts []string) (at int, text string) {
+	for _, t := range texts {
+		if i := strings.Index(s, t); i >= 0 && (text == "" || i < at) {
+			at, text = i, t
+		}
+	}
+	return at, text
+}
+
+// mayBeLonger reports whether s is the beginning of a longer one of these.
+func mayBeLonger(s string, texts []string) bool {
+	for _, t := range texts {
+		if len(t) > len(s) && strings.HasPrefix(t, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// overlap returns how long the longest end of s is that t begins with and that is not all of t.
 func overlap(s, t string) int {
 	for n := min(len(s), len(t)-1); n > 0; n-- {
 		if s[len(s)-n:] == t[:n] {

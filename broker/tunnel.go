@@ -78,14 +78,12 @@ func (x *exchange) switchProtocols(response *http.Response, asked bool) *failure
 	}
 	t := &tunnel{upstream: halves{upstream}}
 	t.up.to, t.up.masked, t.down.to = t.upstream, true, client
-	x.lock.Lock()
-	x.tunnel = t
-	x.lock.Unlock()
-	x.setStream(upstream)
-	defer x.setStream(nil)
-	if x.child != nil && x.child.isRemoved() { // before there was a tunnel to close
+	x.tunnel.Store(t)
+	if x.ctx.Err() != nil { // it was ended before there was a tunnel to close
 		return nil
 	}
+	x.setStream(upstream)
+	defer x.setStream(nil)
 	ended := make(chan struct{}, 2)
 	go func() {
 		t.up.run(buffered)
@@ -161,9 +159,7 @@ func (f *flow) sendClose() {
 
 // outlive ends a WebSocket or a stream whose token is no longer the newest.
 func (x *exchange) outlive(what io.Closer) {
-	x.lock.Lock()
-	t := x.tunnel
-	x.lock.Unlock()
+	t := x.tunnel.Load()
 	if t == nil {
 		what.Close()
 		return
@@ -196,7 +192,7 @@ func (b *Broker) watch(ctx context.Context) {
 		if len(open) == 0 {
 			continue
 		}
-		newest, err := b.transport.Source.Token(ctx)
+		newest, err := (&source{b}).Token(ctx)
 		if err != nil {
 			continue // what is open has a token that nobody has replaced
 		}
@@ -212,7 +208,7 @@ func (b *Broker) watch(ctx context.Context) {
 func (x *exchange) older(newest ingressauth.Token) io.Closer {
 	x.lock.Lock()
 	defer x.lock.Unlock()
-	if x.stream == nil || x.token.Reveal() == newest.Reveal() {
+	if s := x.sent.Load(); x.stream == nil || s != nil && s.token == newest {
 		return nil
 	}
 	what := x.stream

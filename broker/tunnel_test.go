@@ -80,14 +80,14 @@ func accept(w http.ResponseWriter, r *http.Request) *webSocket {
 // dial opens a WebSocket through the broker, and sends early bytes with the request.
 func (w *world) dial(early string) (*webSocket, *http.Response) {
 	w.t.Helper()
-	c, err := net.Dial("tcp", w.port.Addr().String())
+	c, err := net.Dial("tcp", w.port.inner.Addr().String())
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(20 * time.Second))
 	fmt.Fprintf(c, "GET /socket HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: x\r\n\r\n%s",
-		w.port.Addr(), w.child.Phantom().Reveal(), early)
+		w.port.inner.Addr(), w.child.Phantom().Reveal(), early)
 	in := bufio.NewReader(c)
 	response, err := http.ReadResponse(in, nil)
 	if err != nil {

@@ -1,0 +1,496 @@
+package broker
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ingressauth/ingressauth/internal/phantom"
+)
+
+// The broker among children and upstreams that do what they should not.
+
+// upstreamOf is one that does with a connection what it likes.
+func upstreamOf(t testing.TB, serve func(net.Conn)) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	t.Cleanup(serving.Wait)
+	t.Cleanup(func() { l.Close() })
+	serving.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			serving.Go(func() {
+				defer c.Close()
+				serve(c)
+			})
+		}
+	})
+	return "http://" + l.Addr().String()
+}
+
+// readHead reads to the end of a request's head.
+func readHead(c io.Reader) *bufio.Reader {
+	r := bufio.NewReader(c)
+	for {
+		if line, err := r.ReadString('\n'); err != nil || line == "\r\n" {
+			return r
+		}
+	}
+}
+
+// open connects, and sends the head of a request with these fields.
+func (w *world) open(line string, fields ...string) net.Conn {
+	w.t.Helper()
+	c, err := net.Dial("tcp", w.port.inner.Addr().String())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { c.Close() })
+	fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n%s\r\n", line, w.port.inner.Addr(), w.child.Phantom().Reveal(), strings.Join(append(fields, ""), "\r\n"))
+	return c
+}
+
+// soon wants something to end soon.
+func soon(t testing.TB, what string, do func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		do()
+	}()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+		t.Fatalf("%s takes too long", what)
+	}
+}
+
+// TestMethods sends none on that would have a server show what it got, or make a tunnel.
+func TestMethods(t *testing.T) {
+	w := newWorld(t, func(http.ResponseWriter, *http.Request) { t.Error("the upstream was asked") }, nil)
+	for _, method := range []string{"TRACE", "Trace", "TRACK", "CONNECT"} {
+		response, body := w.do(w.request(method, "/", nil))
+		if method == "CONNECT" { // whose answer has no body to a client
+			if response.StatusCode != 400 {
+				t.Errorf("%s: %s", method, response.Status)
+			}
+		} else if reason := reasonOf(t, response, body); reason != Malformed {
+			t.Errorf("%s: %s", method, response.Status)
+		}
+		if _, err := newRule(method + " /"); err == nil {
+			t.Errorf("a rule allows %s", method)
+		}
+	}
+}
+
+// TestOverrides refuses fields that would have a rule be about another request.
+func TestOverrides(t *testing.T) {
+	for _, rules := range [][]string{nil, {"GET /"}} {
+		w := newWorld(t, echo, func(c *Config) { c.Routes[0].Allow = rules })
+		for _, name := range overrides {
+			r := w.request("GET", "/", nil)
+			r.Header.Set(name, "DELETE")
+			if response, _ := w.do(r); (response.StatusCode == 400) != (rules != nil) {
+				t.Errorf("rules %v, %s: %s", rules, name, response.Status)
+			}
+		}
+	}
+}
+
+// TestRemoveEnds has a child be removed, and the broker be closed, while something is under way that
+// neither end lets end.
+func TestRemoveEnds(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		serve func(c net.Conn, ended <-chan struct{})
+		start func(w *world)
+	}{
+		{"an upload that the upstream does not read", func(c net.Conn, ended <-chan struct{}) { <-ended }, func(w *world) {
+			c := w.open("POST /", "Content-Length: 100000000")
+			c.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+			c.Write(make([]byte, 100_000_000))
+		}},
+		{"an upload that nobody goes on with", func(c net.Conn, ended <-chan struct{}) { readHead(c); <-ended }, func(w *world) {
+			w.open("POST /", "Content-Length: 5")
+		}},
+		{"a stream, and another request behind it", func(c net.Conn, ended <-chan struct{}) {
+			readHead(c)
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+			<-ended
+		}, func(w *world) {
+			c := w.open("GET /")
+			io.WriteString(c, "GET / HTTP/1.1\r\n")
+			c.Read(make([]byte, 1000))
+		}},
+		{"a body that waits for leave", func(c net.Conn, ended <-chan struct{}) { readHead(c); <-ended }, func(w *world) {
+			w.open("POST /", "Content-Length: 5", "Expect: 100-continue")
+		}},
+		{"more and more before the answer, which the child does not read", func(c net.Conn, ended <-chan struct{}) {
+			readHead(c)
+			for i := 0; i < 1000; i++ {
+				c.SetWriteDeadline(time.Now().Add(time.Second))
+				if _, err := fmt.Fprintf(c, "HTTP/1.1 103 Early Hints\r\nLink: %s\r\n\r\n", strings.Repeat("x", 10_000)); err != nil {
+					return
+				}
+			}
+			<-ended
+		}, func(w *world) { w.open("GET /") }},
+		{"an answer that the child does not read", func(c net.Conn, ended <-chan struct{}) {
+			readHead(c)
+			io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
+			for {
+				c.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+				if _, err := c.Write(make([]byte, 1<<20)); err != nil {
+					break
+				}
+			}
+			<-ended
+		}, func(w *world) { w.open("GET /") }},
+	} {
+		for _, how := range []string{"removed", "closed"} {
+			t.Run(test.name+"/"+how, func(t *testing.T) {
+				ended, there := make(chan struct{}), make(chan struct{}, 1)
+				defer close(ended)
+				upstream := upstreamOf(t, func(c net.Conn) {
+					there <- struct{}{}
+					test.serve(c, ended)
+				})
+				w := newWorld(t, echo, func(c *Config) { c.Routes[0].Upstream = upstream })
+				test.start(w)
+				<-there
+				time.Sleep(20 * time.Millisecond)
+				if how == "removed" {
+					soon(t, "Remove", w.child.Remove)
+					soon(t, "the request", w.broker.open.wait)
+				}
+				soon(t, "Close", func() { w.broker.Close() })
+				w.broker.lock.Lock()
+				defer w.broker.lock.Unlock()
+				if n := len(w.broker.connections); n > 0 {
+					t.Errorf("%d connections are left", n)
+				}
+			})
+		}
+	}
+}
+
+// TestForeignWebSocket is nobody's, and ends with the broker.
+func TestForeignWebSocket(t *testing.T) {
+	w := newWorld(t, func(w http.ResponseWriter, r *http.Request) {
+		c, _, _ := w.(http.Hijacker).Hijack()
+		defer c.Close()
+		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		c.Read(make([]byte, 1))
+	}, func(c *Config) { c.PassForeign = true })
+	c, err := net.Dial("tcp", w.port.inner.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer mine\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", w.port.inner.Addr())
+	if response, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || response.StatusCode != 101 {
+		t.Fatal(response, err)
+	}
+	soon(t, "Close", func() { w.broker.Close() })
+}
+
+// TestGateStaysShut sends, behind what asked for a WebSocket and got none, what the gate would
+// refuse.
+func TestGateStaysShut(t *testing.T) {
+	w := newWorld(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/smuggled" {
+			t.Error("the upstream got what was not looked at")
+		}
+	}, nil)
+	address := w.port.inner.Addr().String()
+	head := "Host: " + address + "\r\nAuthorization: Bearer " + w.child.Phantom().Reveal() + "\r\n"
+	smuggled := "POST /smuggled HTTP/1.1\n" + head + "Content-Length: 44\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+	for _, first := range []string{
+		"OPTIONS * HTTP/1.1\r\n" + head + "Upgrade: websocket\r\n\r\n",
+		"GET / HTTP/1.1\r\n" + head + "Upgrade: websocket\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: " + address + "\r\nUpgrade: websocket\r\n\r\n", // refused
+		"GET / HTTP/1.1\r\n" + head + "Connection: upgrade\r\nUpgrade: websocket, foo\r\n\r\n",
+		"GET / HTTP/1.1\r\n" + head + "Connection: upgrade\r\nUpgrade: websocket\r\nUpgrade: foo\r\n\r\n",
+	} {
+		if statuses, _ := exchangeRaw(t, address, first+smuggled, false, 2); len(statuses) != 1 {
+			t.Errorf("%q: %v", first, statuses)
+		}
+	}
+}
+
+// TestLogShowsNoToken has an upstream put the token where an error quotes it.
+func TestLogShowsNoToken(t *testing.T) {
+	var b bytes.Buffer
+	upstream := upstreamOf(t, func(c net.Conn) {
+		readHead(c)
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nNo colon "+realToken+"\r\n\r\n")
+	})
+	w := newWorld(t, echo, func(c *Config) {
+		c.Routes[0].Upstream, c.Log = upstream, slog.New(slog.NewTextHandler(&b, nil))
+	})
+	response, body := w.do(w.request("GET", "/", nil))
+	if reason := reasonOf(t, response, body); reason != UpstreamFailed {
+		t.Errorf("%s", response.Status)
+	}
+	w.broker.Close()
+	if text := b.String(); !strings.Contains(text, "an upstream fails") || strings.Contains(text, realToken) {
+		t.Errorf("the log says %s", text)
+	}
+}
+
+// TestNamesAreScrubbed has an upstream announce a trailer that is called like the token.
+func TestNamesAreScrubbed(t *testing.T) {
+	w := newWorld(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Trailer", realToken+", Access-Control-Allow-Origin, X-Good")
+		io.WriteString(w, "body")
+		for _, name := range []string{realToken, "Access-Control-Allow-Origin", "X-Good"} {
+			w.Header().Set(name, "*")
+		}
+	}, nil)
+	response, _ := w.do(w.request("GET", "/", nil))
+	if got := response.Trailer; len(got) != 1 || got.Get("X-Good") != "*" {
+		t.Errorf("trailer %v", got)
+	}
+}
+
+// TestCodings has an upstream hide a coding behind another.
+func TestCodings(t *testing.T) {
+	for _, test := range []struct {
+		method  string
+		status  int
+		codings []string
+		want    int
+	}{
+		{"GET", 200, []string{"identity", "gzip"}, 502},
+		{"GET", 200, []string{"", "gzip"}, 502},
+		{"GET", 200, []string{"identity, br"}, 502},
+		{"GET", 200, []string{"identity", ""}, 200},
+		{"HEAD", 200, []string{"gzip"}, 200},
+		{"GET", 304, []string{"gzip"}, 304},
+	} {
+		w := newWorld(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header()["Content-Encoding"] = test.codings
+			w.WriteHeader(test.status)
+		}, func(c *Config) { c.ScrubBodies = true })
+		if response, _ := w.do(w.request(test.method, "/", nil)); response.StatusCode != test.want {
+			t.Errorf("%+v: %s", test, response.Status)
+		}
+	}
+}
+
+// TestScrubsNested has tokens be the beginning of others, and a body be cut in one.
+func TestScrubsNested(t *testing.T) {
+	texts := []string{"token-and-more", "token", "nekot"}
+	for in, want := range map[string]string{
+		"a token-and-more b":  "a " + mask + " b",
+		"a token-and-less b":  "a " + mask + "-and-less b",
+		"tokentoken-and-more": mask + mask,
+		"a token":             "a " + mask,
+		"tokenekot":           mask + "ekot",
+		"toktoken":            "tok" + mask,
+	} {
+		for _, piece := range []int{1, 2, 3, 100} {
+			s := newScrubber(&pieces{in, piece}, func() []string { return texts })
+			if got, err := io.ReadAll(s); string(got) != want || err != nil {
+				t.Errorf("%q in pieces of %d: %q, %v; want %q", in, piece, got, err, want)
+			}
+		}
+	}
+}
+
+// pieces reads a text in pieces.
+type pieces struct {
+	text string
+	n    int
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	if p.text == "" {
+		return 0, io.EOF
+	}
+	n := copy(b, p.text[:min(p.n, len(p.text))])
+	p.text = p.text[n:]
+	return n, nil
+}
+
+// TestRenewedStream goes on with the token that it was sent with in the end.
+func TestRenewedStream(t *testing.T) {
+	const newer = "sk-ant-cc-made-up-newer-token-of-a-test"
+	more := make(chan struct{})
+	w := newWorld(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer "+newer {
+			w.WriteHeader(401)
+			return
+		}
+		io.WriteString(w, "begun")
+		w.(http.Flusher).Flush()
+		<-more
+	}, func(c *Config) { c.CloseOnRotate = true })
+	w.token.next = tokenOf(t, newer, "")
+	response, err := w.client.Do(w.request("GET", "/", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	time.Sleep(3 * watchTime)
+	close(more)
+	if b, err := io.ReadAll(response.Body); string(b) != "begun" || err != nil {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
+// TestQueryHTTP2 refuses a query that would be another request line.
+func TestQueryHTTP2(t *testing.T) {
+	w := newWorld(t, echo, nil)
+	var p http.Protocols
+	p.SetUnencryptedHTTP2(true)
+	w.client.Transport.(*http.Transport).Protocols = &p
+	for _, query := range []string{"a HTTP/1.1", "a\xff", "a#b"} {
+		r := w.request("GET", "/", nil)
+		r.URL.RawQuery = query
+		if response, body := w.do(r); reasonOf(t, response, body) != Malformed {
+			t.Errorf("%q: %s", query, response.Status)
+		}
+	}
+}
+
+// TestSupervisors are alive when a child is added.
+func TestSupervisors(t *testing.T) {
+	if !canTellPeers() {
+		t.Skip("needs Linux 6.5")
+	}
+	w := newWorld(t, echo, nil)
+	command := exec.Command("true")
+	if err := command.Run(); err != nil {
+		t.Skip(err)
+	}
+	if _, err := w.broker.Add(ChildConfig{Supervisor: command.Process.Pid}); err == nil {
+		t.Error("a child of a process that has ended")
+	}
+}
+
+// TestObservePanics has a hook go wrong, which is said and holds nothing up.
+func TestObservePanics(t *testing.T) {
+	var b bytes.Buffer
+	w := newWorld(t, echo, func(c *Config) {
+		c.Observe, c.Log = func(Record) { panic("hook") }, slog.New(slog.NewTextHandler(&b, nil))
+	})
+	if response, err := w.client.Do(w.request("GET", "/", nil)); err == nil {
+		response.Body.Close()
+	}
+	soon(t, "Close", func() { w.broker.Close() })
+	if !strings.Contains(b.String(), "hook") {
+		t.Errorf("the log says %s", b.String())
+	}
+}
+
+// TestIdleConnections are closed with the child, and when it expires.
+func TestIdleConnections(t *testing.T) {
+	for _, how := range []string{"removed", "expired"} {
+		w := newWorld(t, echo, nil)
+		if how == "expired" {
+			var err error
+			if w.child, err = w.broker.Add(ChildConfig{Expires: time.Now().Add(200 * time.Millisecond)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c := w.open("GET /")
+		in := bufio.NewReader(c)
+		response, err := http.ReadResponse(in, nil)
+		if err != nil || response.StatusCode != 200 {
+			t.Fatal(response, err)
+		}
+		io.Copy(io.Discard, response.Body)
+		if how == "removed" {
+			w.child.Remove()
+		}
+		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if _, err := in.ReadByte(); err != io.EOF && !strings.Contains(fmt.Sprint(err), "reset") {
+			t.Errorf("%s: %v", how, err)
+		}
+	}
+}
+
+// TestStress has clients of both protocols come and go at random, upstreams do odd things, and
+// children end: nothing is left in the end.
+func TestStress(t *testing.T) {
+	w := newWorld(t, func(w http.ResponseWriter, r *http.Request) {
+		switch rand.IntN(6) {
+		case 0:
+			for range 5 {
+				w.Header().Set("Link", "</a>")
+				w.WriteHeader(http.StatusEarlyHints)
+			}
+		case 1:
+			panic(http.ErrAbortHandler)
+		case 2:
+			io.Copy(io.Discard, r.Body)
+		case 3:
+			io.WriteString(w, strings.Repeat("x", 10_000))
+			w.(http.Flusher).Flush()
+		case 4:
+			w.WriteHeader(401)
+		}
+		io.WriteString(w, "end")
+	}, func(c *Config) { c.ScrubBodies, c.CloseOnRotate = true, true })
+	end := time.Now().Add(time.Second)
+	var clients sync.WaitGroup
+	for i := range 8 {
+		client := newClient(t)
+		if i%2 == 0 {
+			var p http.Protocols
+			p.SetUnencryptedHTTP2(true)
+			client.Transport.(*http.Transport).Protocols = &p
+		}
+		clients.Go(func() {
+			for time.Now().Before(end) {
+				child, err := w.broker.Add(ChildConfig{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for range 10 {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.IntN(3000))*time.Microsecond)
+					r, _ := http.NewRequestWithContext(ctx, "POST", w.port.URL(), io.MultiReader(strings.NewReader(strings.Repeat("y", rand.IntN(20_000)))))
+					child.Phantom().SetHeader(r.Header)
+					if rand.IntN(3) == 0 {
+						r.Header.Set("Expect", "100-continue")
+					}
+					if response, err := client.Do(r); err == nil {
+						io.Copy(io.Discard, response.Body)
+						response.Body.Close()
+					}
+					cancel()
+				}
+				child.Remove()
+			}
+		})
+	}
+	clients.Go(func() {
+		for time.Now().Before(end) {
+			w.token.set(t, "sk-ant-cc-made-up-"+phantom.New(false), "")
+			time.Sleep(10 * time.Millisecond)
+		}
+	})
+	clients.Wait()
+	soon(t, "the last request", w.broker.open.wait)
+	soon(t, "Close", func() { w.broker.Close() })
+}
