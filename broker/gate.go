@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -38,9 +37,7 @@ type gate struct {
 	ending bool        // nothing comes after that
 	opened atomic.Bool // to whatever comes after a request for a WebSocket
 
-	lock     sync.Mutex
-	deadline time.Time // the server's
-	headTime time.Time // until when a head that was begun must be whole; zero if none was
+	waits
 }
 
 // violation is why a request is not let through.
@@ -61,8 +58,6 @@ const (
 )
 
 const (
-	// headTime bounds how long a head may take.
-	headTime = 10 * time.Second
 	// gateBuffer is how much is read at once at first, in bytes. The buffer grows to the
 	// limit of a head.
 	gateBuffer = 4 << 10
@@ -78,7 +73,9 @@ const preface = "PRI * HTTP/2.0\r\n\r\n"
 // answers in turn, and ends.
 const standIn = "GET / HTTP/1.1\r\nHost: invalid\r\nConnection: close\r\n\r\n"
 
-func newGate(c net.Conn, limit int) *gate { return &gate{Conn: c, limit: limit} }
+func newGate(c net.Conn, limit int) *gate {
+	return &gate{Conn: c, limit: limit, waits: waits{changed: make(chan struct{}, 1)}}
+}
 
 // Read reads what may go through; [io.Reader].
 func (g *gate) Read(p []byte) (int, error) {
@@ -119,7 +116,7 @@ func (g *gate) through(p []byte) (n int, err error) {
 		p = p[:g.free]
 	}
 	if g.begin == g.end {
-		n, err = g.Conn.Read(p)
+		n, err = g.read(p)
 	} else {
 		n = copy(p, g.buffer[g.begin:g.end])
 		if g.begin += n; g.begin == g.end {
@@ -145,7 +142,12 @@ func (g *gate) fill() error {
 	if g.end == len(g.buffer) {
 		g.buffer = append(g.buffer, make([]byte, max(gateBuffer, len(g.buffer)))...)
 	}
-	n, err := g.Conn.Read(g.buffer[g.end:])
+	if g.next == inHead && g.begin == g.end && g.heads > 0 {
+		if err := g.idle(); err != nil {
+			return err
+		}
+	}
+	n, err := g.read(g.buffer[g.end:])
 	g.end += n
 	if n > 0 {
 		return nil
@@ -295,42 +297,10 @@ func (g *gate) judgeTrailer(b []byte) (bool, *violation) {
 	}
 }
 
-// SetReadDeadline is the server's; [net.Conn].
-func (g *gate) SetReadDeadline(t time.Time) error {
-	g.lock.Lock()
-	defer g.lock.Unlock()
-	g.deadline = t
-	return g.setDeadline()
-}
-
 // stop has nothing more be read, whoever reads now.
 func (g *gate) stop() {
 	g.stopped.Store(true)
-	g.Conn.SetReadDeadline(time.Unix(1, 0))
-}
-
-// setHeadTime begins, or ends, the time that a head may take. The server's own bound begins
-// only when it gets the first bytes, which are the whole head.
-func (g *gate) setHeadTime(begin bool) {
-	if begin != g.headTime.IsZero() {
-		return
-	}
-	g.lock.Lock()
-	defer g.lock.Unlock()
-	g.headTime = time.Time{}
-	if begin {
-		g.headTime = time.Now().Add(headTime)
-	}
-	g.setDeadline()
-}
-
-// setDeadline sets the earlier of the two. The lock is held.
-func (g *gate) setDeadline() error {
-	t := g.deadline
-	if !g.headTime.IsZero() && (t.IsZero() || g.headTime.Before(t)) {
-		t = g.headTime
-	}
-	return g.Conn.SetReadDeadline(t)
+	g.SetReadDeadline(time.Unix(1, 0))
 }
 
 func (g *gate) CloseWrite() error {
