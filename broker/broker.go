@@ -103,6 +103,7 @@ type Broker struct {
 	meter     meter
 	open      crowd
 	tokenless atomic.Bool // and that was said
+	closing   atomic.Bool
 	known     generations
 	cancel    context.CancelFunc
 
@@ -162,7 +163,10 @@ func New(c Config) (*Broker, error) {
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     log.New(&errorLog{b}, "", 0),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, connectionKey{}, c)
+			made := c.(*connection)
+			ctx, cancel := context.WithCancel(ctx)
+			made.cancel.Store(&cancel)
+			return context.WithValue(ctx, connectionKey{}, made)
 		},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -269,6 +273,7 @@ func (b *Broker) Listen(address string) (*Listener, error) {
 // Close removes all children, closes all connections and listeners, and waits until nothing is
 // left.
 func (b *Broker) Close() error {
+	b.closing.Store(true)
 	b.lock.Lock()
 	b.closed = true
 	var children []*Child
@@ -304,16 +309,15 @@ func (b *Broker) Close() error {
 	return err
 }
 
-func (b *Broker) isClosed() bool {
-	b.lock.RLock()
-	defer b.lock.RUnlock()
-	return b.closed
+// generations are the tokens that may be good still.
+type generations struct {
+	lock sync.Mutex // for changes
+	now  atomic.Pointer[generation]
 }
 
-// generations are the tokens that may be good still, newest last.
-type generations struct {
-	lock   sync.RWMutex
-	tokens []*sent
+// generation is what is known of them. It does not change.
+type generation struct {
+	tokens []*sent  // newest last
 	texts  []string // theirs, the longest first
 }
 
@@ -323,37 +327,40 @@ type sent struct {
 	text  string
 }
 
+func (g *generations) load() *generation {
+	if now := g.now.Load(); now != nil {
+		return now
+	}
+	return &generation{}
+}
+
 // note takes a token in, if it is another one.
 func (g *generations) note(t ingressauth.Token) {
-	g.lock.RLock()
-	n := len(g.tokens)
-	known := n > 0 && g.tokens[n-1].token == t
-	g.lock.RUnlock()
-	if known {
+	if now := g.load(); len(now.tokens) > 0 && now.tokens[len(now.tokens)-1].token == t {
 		return
 	}
 	g.lock.Lock()
 	defer g.lock.Unlock()
 	kept := make([]*sent, 0, maxGenerations)
-	for _, other := range g.tokens {
+	for _, other := range g.load().tokens {
 		if other.token != t {
 			kept = append(kept, other)
 		}
 	}
-	g.tokens = append(kept[max(0, len(kept)+1-maxGenerations):], &sent{t, t.Reveal()})
-	texts := make([]string, 0, maxGenerations)
-	for _, s := range g.tokens {
-		texts = append(texts, s.text)
+	next := &generation{tokens: append(kept[max(0, len(kept)+1-maxGenerations):], &sent{t, t.Reveal()})}
+	for _, s := range next.tokens {
+		next.texts = append(next.texts, s.text)
 	}
-	sort.Slice(texts, func(i, j int) bool { return len(texts[i]) > len(texts[j]) })
-	g.texts = texts
+	sort.Slice(next.texts, func(i, j int) bool { return len(next.texts[i]) > len(next.texts[j]) })
+	g.now.Store(next)
 }
+
+// all returns their texts, the longest first. The slice does not change.
+func (g *generations) all() []string { return g.load().texts }
 
 // find returns the one with which a header is sent.
 func (g *generations) find(h http.Header) *sent {
-	g.lock.RLock()
-	defer g.lock.RUnlock()
-	for _, s := range slices.Backward(g.tokens) {
+	for _, s := range slices.Backward(g.load().tokens) {
 		if carries(h["Authorization"], "Bearer ", s.text) || carries(h["Cookie"], cookieName+"=", s.text) {
 			return s
 		}
@@ -369,13 +376,6 @@ func carries(values []string, intro, text string) bool {
 		}
 	}
 	return false
-}
-
-// all returns their texts, the longest first. The slice does not change.
-func (g *generations) all() []string {
-	g.lock.RLock()
-	defer g.lock.RUnlock()
-	return g.texts
 }
 
 // sender is under the transport that attaches the token, and notes which one it is.

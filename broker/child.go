@@ -123,12 +123,16 @@ func (b *Broker) holder(text string) *Child {
 	b.lock.RLock()
 	c := b.children[digest]
 	b.lock.RUnlock()
-	// How far a digest is compared by a map says nothing of the text, and this says nothing
-	// of how far that is the same.
-	if c == nil || subtle.ConstantTimeCompare([]byte(c.phantom), []byte(text)) != 1 {
+	// How far a digest is compared by a map says nothing of the text.
+	if c == nil || !c.has(text) {
 		return nil
 	}
 	return c
+}
+
+// has reports whether this is the child's phantom, in a time that says nothing of how far it is.
+func (c *Child) has(text string) bool {
+	return !c.removed.Load() && subtle.ConstantTimeCompare([]byte(c.phantom), []byte(text)) == 1
 }
 
 // childOf returns the child in whose tree the process is that has connected, or nil.

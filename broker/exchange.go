@@ -21,8 +21,8 @@ import (
 
 // exchange is a request and its answer.
 type exchange struct {
-	ctx        context.Context
-	cancel     context.CancelFunc
+	ctx        exchangeContext
+	link       link // to the others
 	broker     *Broker
 	connection *connection
 	w          http.ResponseWriter
@@ -48,7 +48,21 @@ type exchange struct {
 	stream io.Closer // what goes on for as long as it likes, and with an older token; or nil
 }
 
+// exchangeContext is the context of a request that is sent: that of the request that came, which
+// says besides which exchange it is. It is part of the exchange, and made with it.
+type exchangeContext struct {
+	context.Context
+	x *exchange
+}
+
 type exchangeKey struct{}
+
+func (c *exchangeContext) Value(key any) any {
+	if key == (exchangeKey{}) {
+		return c.x
+	}
+	return c.Context.Value(key)
+}
 
 // handler is what the server calls.
 type handler struct{ *Broker }
@@ -56,18 +70,17 @@ type handler struct{ *Broker }
 // ServeHTTP serves a request; [http.Handler].
 func (b handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{broker: b.Broker, connection: r.Context().Value(connectionKey{}).(*connection), w: w, r: r}
-	x.ctx, x.cancel = context.WithCancel(r.Context())
+	x.ctx = exchangeContext{r.Context(), x}
 	x.record.Time, x.record.Method = time.Now(), r.Method
 	b.open.enter(x)
 	defer b.open.leave(x)
-	defer x.cancel()
 	defer x.end()
 	if f := x.admit(); f != nil {
 		x.fail(f)
 		return
 	}
 	// Who removes a child looks who is there after it has said so.
-	if child := x.child.Load(); child != nil && child.removed.Load() || b.isClosed() {
+	if child := x.child.Load(); child != nil && child.removed.Load() || b.closing.Load() {
 		x.fail(fail(InvalidPhantom, "the child has ended, or its phantom has expired"))
 		return
 	}
@@ -89,7 +102,6 @@ func (x *exchange) isPing() bool { return x.r.RequestURI == "*" && x.r.Method ==
 
 // abort ends the exchange at once, from outside.
 func (x *exchange) abort() {
-	x.cancel()
 	x.connection.abort()
 	if t := x.tunnel.Load(); t != nil {
 		t.upstream.Close()
@@ -145,7 +157,7 @@ func (x *exchange) end() {
 	for _, text := range x.broker.known.all() {
 		x.record.Path = strings.ReplaceAll(x.record.Path, text, mask)
 	}
-	x.broker.meter.count(&x.record)
+	x.broker.meter.count(&x.record, &x.connection.counted)
 	if observe := x.broker.config.Observe; observe != nil {
 		observe(x.record)
 	}
@@ -248,7 +260,10 @@ func (x *exchange) identify(found credential) *failure {
 	overSocket := c.listener.socket != nil
 	switch {
 	case found.phantom != "":
-		child := b.holder(found.phantom)
+		child := c.last.Load()
+		if child == nil || !child.has(found.phantom) {
+			child = b.holder(found.phantom)
+		}
 		if child == nil {
 			return fail(InvalidPhantom, "the phantom is another broker's, or has expired, or was taken back")
 		}
@@ -326,7 +341,7 @@ func (x *exchange) send() *failure {
 		delete(h, "Range")
 		delete(h, "If-Range")
 	}
-	ctx := context.WithValue(x.ctx, exchangeKey{}, x)
+	ctx := context.Context(&x.ctx)
 	// An HTTP/2 client's header is still read when it has gone away, and cannot be used again
 	// for the answer. Where a client waits for 100, the server may be about to write that.
 	if r.ProtoMajor == 1 && r.ProtoMinor == 1 && h["Expect"] == nil {

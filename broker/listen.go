@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -136,7 +137,9 @@ type connection struct {
 	listener *Listener
 	child    *Child                // in whose tree the client was when it connected; nil if in none
 	last     atomic.Pointer[Child] // who has used it last
-	requests int64                 // that were taken, where they come one by one
+	counted  counted
+	cancel   atomic.Pointer[context.CancelFunc] // of all requests; nil before the first
+	requests int64                              // that were taken, where they come one by one
 	patience patience
 	lingers  sync.Once
 	closing  sync.Once
@@ -165,8 +168,11 @@ func (c *connection) Close() error {
 	return nil
 }
 
-// abort closes it at once.
+// abort closes it at once, and ends its requests.
 func (c *connection) abort() error {
+	if cancel := c.cancel.Load(); cancel != nil {
+		(*cancel)()
+	}
 	err := c.gate.Conn.Close()
 	c.closing.Do(func() {
 		b := c.listener.broker

@@ -35,10 +35,29 @@ type counts struct {
 // name of a child.
 const maxKeys = 10_000
 
-func (m *meter) count(r *Record) {
+// counted is where a connection's last request was counted, which is where most of its next ones
+// are.
+type counted struct {
+	key    key
+	counts *counts
+}
+
+func (m *meter) count(r *Record, last *counted) {
 	k := key{r.Child, r.Route, r.Status, r.Reason}
 	m.lock.Lock()
 	defer m.lock.Unlock()
+	if last.counts == nil || last.key != k {
+		*last = counted{k, m.counts(k)}
+	}
+	c := last.counts
+	c.requests++
+	c.received += r.Received
+	c.sent += r.Sent
+	c.seconds += r.Duration.Seconds()
+}
+
+// counts returns those of a key. The lock is held.
+func (m *meter) counts(k key) *counts {
 	c := m.requests[k]
 	if c == nil {
 		if m.requests == nil {
@@ -53,10 +72,7 @@ func (m *meter) count(r *Record) {
 			m.requests[k] = c
 		}
 	}
-	c.requests++
-	c.received += r.Received
-	c.sent += r.Sent
-	c.seconds += r.Duration.Seconds()
+	return c
 }
 
 // metricsType is the media type of OpenMetrics' text form.
