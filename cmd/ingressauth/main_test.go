@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 type cleaned struct{ *testing.M }
 
 func (c cleaned) Run() int {
-	defer os.RemoveAll(built.dir)
+	defer func() { os.RemoveAll(built.dir) }() // which is not known yet
 	return c.M.Run()
 }
 
