@@ -174,6 +174,7 @@ func (c *connection) abort() error {
 		(*cancel)()
 	}
 	err := c.gate.Conn.Close()
+	c.rest()
 	c.closing.Do(func() {
 		b := c.listener.broker
 		b.lock.Lock()

@@ -17,14 +17,17 @@ type waits struct {
 	applied  time.Time     // the connection's own deadline
 	changed  chan struct{} // of one place; told of another deadline while nothing is read
 	timer    *time.Timer
+	armed    bool // it will tick
+	turn     int  // of waiting
+	ticked   int  // the turn of the last tick
+	waited   bool // this turn has gone on for long
 }
 
 const (
 	// headTime bounds how long a head may take.
 	headTime = 10 * time.Second
-	// patientTime is how long it takes at most to notice that a client has gone, beside what the
-	// kernel takes.
-	patientTime = 20 * time.Millisecond
+	// patientTime is half of how long it takes at most to begin to notice that a client has gone.
+	patientTime = 10 * time.Millisecond
 	// slackTime is how much sooner than it was set a deadline may come.
 	slackTime = 5 * time.Second
 )
@@ -37,10 +40,7 @@ func (g *gate) SetReadDeadline(t time.Time) error {
 	if g.reading {
 		return g.apply()
 	}
-	select {
-	case g.changed <- struct{}{}:
-	default:
-	}
+	g.wake()
 	return nil
 }
 
@@ -91,9 +91,19 @@ func (g *gate) read(p []byte) (int, error) {
 // idle waits, between two requests, for a while in which most handlers are done, or until there is
 // a deadline for the next request. Without one, the server is serving.
 func (g *gate) idle() error {
-	for waited := false; ; {
-		g.lock.Lock()
+	g.lock.Lock()
+	g.turn++
+	g.waited = false
+	if g.timer == nil {
+		g.timer = time.AfterFunc(patientTime, g.tick)
+		g.armed = true
+	} else if !g.armed {
+		g.timer.Reset(patientTime)
+		g.armed = true
+	}
+	for {
 		serving, over := g.deadline.IsZero(), !g.deadline.IsZero() && !g.deadline.After(time.Now())
+		waited := g.waited
 		g.lock.Unlock()
 		switch {
 		case over:
@@ -101,16 +111,29 @@ func (g *gate) idle() error {
 		case !serving || waited:
 			return nil
 		}
-		if g.timer == nil {
-			g.timer = time.NewTimer(patientTime)
-		} else {
-			g.timer.Reset(patientTime)
-		}
-		select {
-		case <-g.changed:
-			g.timer.Stop()
-		case <-g.timer.C:
-			waited = true
-		}
+		<-g.changed
+		g.lock.Lock()
+	}
+}
+
+// tick ends a wait that has gone on for long. A timer that is stopped and started for each request
+// would cost more than the rest, so it looks whether there was another one since.
+func (g *gate) tick() {
+	g.lock.Lock()
+	defer g.lock.Unlock()
+	if g.ticked != g.turn {
+		g.ticked = g.turn
+		g.timer.Reset(patientTime)
+		return
+	}
+	g.armed, g.waited = false, true
+	g.wake()
+}
+
+// wake has whoever waits look again.
+func (g *gate) wake() {
+	select {
+	case g.changed <- struct{}{}:
+	default:
 	}
 }

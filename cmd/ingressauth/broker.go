@@ -22,7 +22,7 @@ import (
 
 // collectAt is how far the heap of a broker grows before it is collected, in percent of what is
 // in use. That is little, and a collection costs as much as many requests.
-const collectAt = 400
+const collectAt = 800
 
 func newBroker() *cobra.Command {
 	var source sourceOptions
