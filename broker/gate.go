@@ -297,17 +297,6 @@ func (g *gate) judgeTrailer(b []byte) (bool, *violation) {
 	}
 }
 
-// rest stops what a gate does by itself.
-func (g *gate) rest() {
-	g.lock.Lock()
-	defer g.lock.Unlock()
-	if g.timer != nil {
-		g.timer.Stop()
-	}
-	g.waited = true
-	g.wake()
-}
-
 // stop has nothing more be read, whoever reads now.
 func (g *gate) stop() {
 	g.stopped.Store(true)

@@ -494,3 +494,51 @@ func TestStress(t *testing.T) {
 	soon(t, "the last request", w.broker.open.wait)
 	soon(t, "Close", func() { w.broker.Close() })
 }
+
+// TestUpstreamEndsInUpgrade has an upstream end when it is asked for a WebSocket.
+func TestUpstreamEndsInUpgrade(t *testing.T) {
+	for _, says := range []string{"", "HTTP/1.1 101 Switching", "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"} {
+		upstream := upstreamOf(t, func(c net.Conn) {
+			readHead(c)
+			io.WriteString(c, says)
+		})
+		w := newWorld(t, echo, func(c *Config) { c.Routes[0].Upstream = upstream })
+		c, response := w.dial("")
+		if whole := strings.HasSuffix(says, "\r\n\r\n"); !whole && response.StatusCode != 502 || whole && response.StatusCode != 101 {
+			t.Errorf("after %q: %s", says, response.Status)
+		}
+		io.Copy(io.Discard, response.Body)
+		if _, err := c.in.ReadByte(); err == nil {
+			t.Errorf("after %q: the connection goes on", says)
+		}
+		soon(t, "Close", func() { w.broker.Close() })
+	}
+}
+
+// FuzzScrubber wants no token in what comes out, however it came, and the rest as it was.
+func FuzzScrubber(f *testing.F) {
+	f.Add("a secret-token b", uint8(1))
+	f.Add("secret-secret-token-tokensecret", uint8(3))
+	f.Fuzz(func(t *testing.T, in string, n uint8) {
+		texts := []string{"secret-token-and-more", "secret-token", "okt"}
+		s := newScrubber(&pieces{in, int(n) + 1}, func() []string { return texts })
+		out, err := io.ReadAll(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole, _ := io.ReadAll(newScrubber(&pieces{in, len(in) + 1}, func() []string { return texts }))
+		if string(out) != string(whole) {
+			t.Errorf("%q in pieces of %d is %q, and at once %q", in, n, out, whole)
+		}
+		for part := range strings.SplitSeq(string(out), mask) {
+			for _, text := range texts {
+				if strings.Contains(part, text) {
+					t.Errorf("%q in pieces of %d is %q", in, n, out)
+				}
+			}
+		}
+		if first, _ := first(in, texts); !strings.HasPrefix(string(out), in[:first]) {
+			t.Errorf("%q is %q", in, out)
+		}
+	})
+}

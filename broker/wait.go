@@ -21,6 +21,7 @@ type waits struct {
 	turn     int  // of waiting
 	ticked   int  // the turn of the last tick
 	waited   bool // this turn has gone on for long
+	closed   bool // nobody waits any more
 }
 
 const (
@@ -94,16 +95,17 @@ func (g *gate) idle() error {
 	g.lock.Lock()
 	g.turn++
 	g.waited = false
-	if g.timer == nil {
-		g.timer = time.AfterFunc(patientTime, g.tick)
-		g.armed = true
-	} else if !g.armed {
+	switch {
+	case g.closed, g.armed:
+	case g.timer == nil:
+		g.timer, g.armed = time.AfterFunc(patientTime, g.tick), true
+	default:
 		g.timer.Reset(patientTime)
 		g.armed = true
 	}
 	for {
 		serving, over := g.deadline.IsZero(), !g.deadline.IsZero() && !g.deadline.After(time.Now())
-		waited := g.waited
+		waited := g.waited || g.closed
 		g.lock.Unlock()
 		switch {
 		case over:
@@ -116,11 +118,25 @@ func (g *gate) idle() error {
 	}
 }
 
+// rest ends all waiting, as the connection is closed.
+func (g *gate) rest() {
+	g.lock.Lock()
+	defer g.lock.Unlock()
+	g.closed = true
+	if g.timer != nil {
+		g.timer.Stop()
+	}
+	g.wake()
+}
+
 // tick ends a wait that has gone on for long. A timer that is stopped and started for each request
 // would cost more than the rest, so it looks whether there was another one since.
 func (g *gate) tick() {
 	g.lock.Lock()
 	defer g.lock.Unlock()
+	if g.closed {
+		return
+	}
 	if g.ticked != g.turn {
 		g.ticked = g.turn
 		g.timer.Reset(patientTime)

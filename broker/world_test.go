@@ -220,3 +220,13 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	_ = n
 	io.WriteString(w, "hello\n")
 }
+
+// eventually waits for a condition.
+func eventually(t testing.TB, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !condition(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("waited in vain")
+		}
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/ingressauth/ingressauth"
+	"github.com/ingressauth/ingressauth/broker"
 	"github.com/spf13/pflag"
 )
 
@@ -32,8 +33,18 @@ func TestReadmeTables(t *testing.T) {
 	}
 	wantWords(t, string(readme), "| member | in | is |\n", slices.Concat(members[event](), []string{eventGeneration, eventStart, eventDelivery, eventFailure, eventExit}))
 	wantWords(t, string(readme), "| member | is |\n", slices.Concat(members[sourceFile](), []string{subjectSession, subjectIssued}))
-	if !strings.Contains(string(readme), "`"+runStatusVariable+"`") {
-		t.Errorf("README.md says nothing of %s", runStatusVariable)
+	var reasons []string
+	for _, r := range []broker.Reason{
+		broker.Malformed, broker.NoPhantom, broker.InvalidPhantom, broker.ForeignCredential, broker.NotInTree, broker.WrongOrigin, broker.NoRoute,
+		broker.TooLarge, broker.WrongHost, broker.UpstreamFailed, broker.Unscrubbable, broker.NoToken, broker.UpstreamSlow,
+	} {
+		reasons = append(reasons, string(r))
+	}
+	wantWords(t, string(readme), "| status | word | why |\n", reasons)
+	for _, name := range []string{runStatusVariable, brokerVariable} {
+		if !strings.Contains(string(readme), "`"+name+"`") {
+			t.Errorf("README.md says nothing of %s", name)
+		}
 	}
 }
 
