@@ -18,6 +18,10 @@ var (
 	errKept    = errors.New("the body of the request was not kept")
 )
 
+func tooLarge() *failure {
+	return refusal(TooLarge, "the body of the request is longer than allowed")
+}
+
 // body is a request's, on its way to the upstream.
 type body struct {
 	io.ReadCloser

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,9 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
-	"slices"
-	"sort"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,14 +17,14 @@ import (
 	"github.com/ingressauth/ingressauth"
 	"github.com/ingressauth/ingressauth/internal/phantom"
 	"github.com/ingressauth/ingressauth/internal/tokentext"
-	"github.com/ingressauth/ingressauth/internal/webclient"
 )
 
 // Config is what a [Broker] is made of.
 type Config struct {
-	// Source has the real token. It is asked for every request, and if it is an
-	// [ingressauth.Renewer], for another one when an upstream has refused a token. A phantom
-	// is no token here, of whichever broker. It is required.
+	// Source has the real token. It is asked for each request that is sent with it and, with
+	// CloseOnRotate, four times a second while a WebSocket or a stream is open; if it is an
+	// [ingressauth.Renewer], also for another one when an upstream has refused a token. A
+	// phantom is no token here, of whichever broker. It is required.
 	Source ingressauth.Source
 
 	// Routes say which requests go where. At least one is needed.
@@ -52,21 +50,27 @@ type Config struct {
 	// are not looked into.
 	ScrubBodies bool
 
-	// MaxHeader bounds a request's header, and MaxBody its body, in bytes. 0 means 64 KiB, and
-	// no bound: bodies are not kept.
+	// MaxHeader bounds the header of a request, in bytes. 0 means 64 KiB.
 	MaxHeader int
-	MaxBody   int64
+
+	// MaxBody bounds the body of a request, in bytes. 0 means no bound. Bodies stream through;
+	// the first 64 KiB are kept while a request may have to be sent again.
+	MaxBody int64
 
 	// AnswerTime is how long an upstream may take to begin an answer when it has the whole
-	// request. 0 means ten minutes.
+	// request, and how long it may read nothing of one. 0 means ten minutes. It has no effect
+	// on a Transport of your own: set ResponseHeaderTimeout there.
 	AnswerTime time.Duration
 
 	// Transport sends to the upstreams, and sees the token. Nil means one with bounds, which
-	// takes a proxy for https from the environment.
+	// takes a proxy for https from the environment. One of your own should have
+	// DisableCompression; it must not have a proxy for an upstream of the scheme http; and
+	// [Broker.Close] closes its idle connections.
 	Transport *http.Transport
 
 	// Observe is called with each request that has ended, by many goroutines at once. It is to
-	// return soon. Nil means that nobody is told. See [AccessLog].
+	// return soon, and must not call [Broker.Close], which waits for it. Nil means that nobody
+	// is told. See [AccessLog].
 	Observe func(Record)
 
 	// Log is told what goes wrong besides, and no token. Nil means that nothing is logged.
@@ -94,7 +98,6 @@ var errClosed = errors.New("broker: closed")
 type Broker struct {
 	config    Config
 	routes    []*route
-	maxHeader int
 	peers     bool // who has connected to a Unix socket can be told
 	transport ingressauth.Transport
 	plain     http.RoundTripper // without a token
@@ -104,19 +107,19 @@ type Broker struct {
 	open      crowd
 	tokenless atomic.Bool // and that was said
 	closing   atomic.Bool
-	known     generations
+	known     knownTokens
 	cancel    context.CancelFunc
 
 	lock        sync.RWMutex
 	children    map[[32]byte]*Child // by the digest of their phantoms
 	connections map[*connection]struct{}
 	listeners   []*Listener
-	tunnels     map[*exchange]struct{} // what CloseOnRotate ends
+	rotating    map[*exchange]struct{} // what CloseOnRotate ends, when there is another token
 	closed      bool
 }
 
 // New returns a Broker that nobody can use yet. It returns an error if the configuration makes
-// no sense. The caller closes it.
+// no sense. The caller closes it, also if nobody has used it.
 func New(c Config) (*Broker, error) {
 	if c.Source == nil {
 		return nil, errors.New("broker: no Source")
@@ -128,12 +131,10 @@ func New(c Config) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
+	c.MaxHeader, c.AnswerTime = cmp.Or(c.MaxHeader, maxHeader), cmp.Or(c.AnswerTime, answerTime)
 	b := &Broker{
-		config: c, routes: routes, maxHeader: c.MaxHeader, peers: canTellPeers(),
-		children: make(map[[32]byte]*Child), connections: make(map[*connection]struct{}), tunnels: make(map[*exchange]struct{}),
-	}
-	if b.maxHeader == 0 {
-		b.maxHeader = maxHeader
+		config: c, routes: routes, peers: canTellPeers(),
+		children: make(map[[32]byte]*Child), connections: make(map[*connection]struct{}), rotating: make(map[*exchange]struct{}),
 	}
 	if b.config.Log == nil {
 		b.config.Log = slog.New(slog.DiscardHandler)
@@ -157,7 +158,7 @@ func New(c Config) (*Broker, error) {
 	b.server = http.Server{
 		Handler:                      handler{b},
 		Protocols:                    &protocols,
-		MaxHeaderBytes:               b.maxHeader,
+		MaxHeaderBytes:               c.MaxHeader,
 		ReadHeaderTimeout:            headTime,
 		IdleTimeout:                  idleTime,
 		DisableGeneralOptionsHandler: true,
@@ -177,64 +178,12 @@ func New(c Config) (*Broker, error) {
 	return b, nil
 }
 
-// checkProxy refuses a transport that would show the token to a proxy.
-func checkProxy(t *http.Transport, r *route) error {
-	if t.Proxy == nil || r.scheme != "http" {
-		return nil
-	}
-	if proxy, err := t.Proxy(&http.Request{URL: &url.URL{Scheme: r.scheme, Host: r.host}}); proxy != nil || err != nil {
-		return fmt.Errorf("route %s: the Transport has a proxy for it, which would see the token: take it out of the proxy's hosts", shown(r.name))
-	}
-	return nil
-}
-
 // errorLog takes what the server has to say.
 type errorLog struct{ *Broker }
 
 func (l *errorLog) Write(p []byte) (int, error) {
 	l.config.Log.Warn("the broker's server", "err", tokentext.Mask(strings.TrimSpace(string(p)), l.known.all()...))
 	return len(p), nil
-}
-
-// newTransport is what a Broker sends with. An upstream takes as long as it takes for a whole
-// answer.
-func newTransport(answer time.Duration) *http.Transport {
-	t := webclient.NewTransport()
-	t.MaxIdleConnsPerHost = maxIdle
-	t.DisableCompression = true // what the child asks for is what it gets
-	t.ResponseHeaderTimeout = answer
-	if answer == 0 {
-		t.ResponseHeaderTimeout = answerTime
-	}
-	t.ExpectContinueTimeout = webclient.Timeout
-	dial := t.DialContext
-	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		c, err := dial(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		return &patient{Conn: c, time: t.ResponseHeaderTimeout}, nil
-	}
-	proxy := t.Proxy
-	t.Proxy = func(r *http.Request) (*url.URL, error) {
-		if r.URL.Scheme != "https" { // this machine, without a way round
-			return nil, nil
-		}
-		return proxy(r)
-	}
-	return t
-}
-
-// patient is a connection to an upstream that is taken for dead when it takes nothing for so long.
-type patient struct {
-	net.Conn
-	time     time.Duration
-	patience patience
-}
-
-func (p *patient) Write(b []byte) (int, error) {
-	p.patience.extend(p.Conn, p.time)
-	return p.Conn.Write(b)
 }
 
 type connectionKey struct{}
@@ -244,8 +193,8 @@ type connectionKey struct{}
 //
 // A socket has mode 0600, in a directory of mode 0700, which is made if it is not there. One
 // that nobody listens on any more is replaced, one in use is not, and no link is followed. On
-// Linux 6.5 and later a request there is one of the child in whose tree the process is that has
-// connected, and needs no phantom; elsewhere the phantom is required. On a port it always is,
+// Linux 6.5 and later a request there is one of the child with a supervisor in whose tree the
+// process is that has connected, and needs no phantom; elsewhere the phantom is required. On a port it always is,
 // and whoever has it is trusted: any process of this machine can connect.
 func (b *Broker) Listen(address string) (*Listener, error) {
 	l, err := b.listen(address)
@@ -270,8 +219,8 @@ func (b *Broker) Listen(address string) (*Listener, error) {
 	return l, nil
 }
 
-// Close removes all children, closes all connections and listeners, and waits until nothing is
-// left.
+// Close removes all children, closes all connections and listeners, and waits until no request is
+// left. It may be called more than once. The error is that of closing listeners.
 func (b *Broker) Close() error {
 	b.closing.Store(true)
 	b.lock.Lock()
@@ -309,92 +258,8 @@ func (b *Broker) Close() error {
 	return err
 }
 
-// generations are the tokens that may be good still.
-type generations struct {
-	lock sync.Mutex // for changes
-	now  atomic.Pointer[generation]
-}
-
-// generation is what is known of them. It does not change.
-type generation struct {
-	tokens []*sent  // newest last
-	texts  []string // theirs, the longest first
-}
-
-// sent is a token that was sent, or is about to be.
-type sent struct {
-	token ingressauth.Token
-	text  string
-}
-
-func (g *generations) load() *generation {
-	if now := g.now.Load(); now != nil {
-		return now
-	}
-	return &generation{}
-}
-
-// note takes a token in, if it is another one.
-func (g *generations) note(t ingressauth.Token) {
-	if now := g.load(); len(now.tokens) > 0 && now.tokens[len(now.tokens)-1].token == t {
-		return
-	}
-	g.lock.Lock()
-	defer g.lock.Unlock()
-	kept := make([]*sent, 0, maxGenerations)
-	for _, other := range g.load().tokens {
-		if other.token != t {
-			kept = append(kept, other)
-		}
-	}
-	next := &generation{tokens: append(kept[max(0, len(kept)+1-maxGenerations):], &sent{t, t.Reveal()})}
-	for _, s := range next.tokens {
-		next.texts = append(next.texts, s.text)
-	}
-	sort.Slice(next.texts, func(i, j int) bool { return len(next.texts[i]) > len(next.texts[j]) })
-	g.now.Store(next)
-}
-
-// all returns their texts, the longest first. The slice does not change.
-func (g *generations) all() []string { return g.load().texts }
-
-// find returns the one with which a header is sent.
-func (g *generations) find(h http.Header) *sent {
-	for _, s := range slices.Backward(g.load().tokens) {
-		if carries(h["Authorization"], "Bearer ", s.text) || carries(h["Cookie"], cookieName+"=", s.text) {
-			return s
-		}
-	}
-	return nil
-}
-
-// carries reports whether a field ends with this, where [ingressauth.Token.SetHeader] puts it.
-func carries(values []string, intro, text string) bool {
-	for _, value := range values {
-		if rest, ok := strings.CutSuffix(value, text); ok && strings.HasSuffix(rest, intro) {
-			return true
-		}
-	}
-	return false
-}
-
-// sender is under the transport that attaches the token, and notes which one it is.
-type sender struct {
-	*Broker
-	base *http.Transport
-}
-
-func (s *sender) RoundTrip(r *http.Request) (*http.Response, error) {
-	if x, ok := r.Context().Value(exchangeKey{}).(*exchange); ok {
-		x.sent.Store(s.known.find(r.Header))
-	}
-	return s.base.RoundTrip(r)
-}
-
-func (s *sender) CloseIdleConnections() { s.base.CloseIdleConnections() }
-
 // errPhantom is what a source has that has found what a child was given.
-var errPhantom = fmt.Errorf("%w: what was found is a phantom, which a child of a broker has kept", ingressauth.ErrNoToken)
+var errPhantom = fmt.Errorf("%w: %w", ingressauth.ErrNoToken, phantom.ErrFound)
 
 // source is the broker's own, less phantoms.
 type source struct{ *Broker }

@@ -15,7 +15,7 @@ import (
 
 // ChildConfig says who a child is.
 type ChildConfig struct {
-	// Name is what it is called in records.
+	// Name is what it is called in records and metrics. Names need not differ.
 	Name string
 
 	// Scheme is how its phantom travels, and so what it looks like. "" means
@@ -47,8 +47,11 @@ type Child struct {
 
 // Add has a child use the broker, until it is removed.
 func (b *Broker) Add(c ChildConfig) (*Child, error) {
-	if c.Supervisor < 0 {
+	switch {
+	case c.Supervisor < 0:
 		return nil, errors.New("broker: a process has no negative number")
+	case c.Scheme != "" && c.Scheme != ingressauth.SchemeBearer && c.Scheme != ingressauth.SchemeSessionKey:
+		return nil, fmt.Errorf("broker: there is no scheme %s", shown(string(c.Scheme)))
 	}
 	child := &Child{broker: b, config: c, phantom: phantom.New(c.Scheme == ingressauth.SchemeSessionKey)}
 	child.digest = sha256.Sum256([]byte(child.phantom))
@@ -132,6 +135,10 @@ func (b *Broker) holder(text string) *Child {
 
 // has reports whether this is the child's phantom, in a time that says nothing of how far it is.
 func (c *Child) has(text string) bool {
+	// A timer stands still while the machine is suspended.
+	if !c.config.Expires.IsZero() && !time.Now().Before(c.config.Expires.Round(0)) {
+		return false
+	}
 	return !c.removed.Load() && subtle.ConstantTimeCompare([]byte(c.phantom), []byte(text)) == 1
 }
 

@@ -16,11 +16,11 @@ type credential struct {
 
 const cookieName = "sessionKey"
 
-// read takes what is in a request's fields. Two different phantoms are an error, as is a field that
-// stands twice.
+// read takes what is in a request's fields. Two different phantoms are an error, and so are two
+// Authorization fields.
 func (c *credential) read(authorization, cookies []string) *failure {
 	if len(authorization) > 1 {
-		return fail(Malformed, "there is more than one Authorization")
+		return refusal(Malformed, "there is more than one Authorization")
 	}
 	for _, value := range authorization {
 		scheme, text, _ := strings.Cut(value, " ")
@@ -53,14 +53,14 @@ func (c *credential) read(authorization, cookies []string) *failure {
 
 func (c *credential) note(text string) *failure {
 	if c.phantom != "" && c.phantom != text {
-		return fail(Malformed, "there are two phantoms")
+		return refusal(Malformed, "there are two phantoms")
 	}
 	c.phantom = text
 	return nil
 }
 
-// Fields that belong to a connection, and not to what it carries (RFC 9110, section 7.6.1).
-// Te has a meaning for the next one, too, if it is "trailers".
+// isHopByHop reports whether a field belongs to a connection, and not to what it carries (RFC
+// 9110, section 7.6.1). Te has a meaning for the next one, too, if it is "trailers".
 func isHopByHop(name string) bool {
 	switch name {
 	case "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/textproto"
 	"net/url"
 	"slices"
 	"strings"
@@ -41,8 +40,8 @@ type exchange struct {
 	answered bool       // the answer is begun, or given up
 	hinted   int        // how often something came before it
 
-	sent   atomic.Pointer[sent]   // with which token; nil if with none
-	tunnel atomic.Pointer[tunnel] // nil if there is none
+	sent   atomic.Pointer[sentToken] // with which token; nil if with none
+	tunnel atomic.Pointer[tunnel]    // nil if there is none
 
 	lock   sync.Mutex
 	stream io.Closer // what goes on for as long as it likes, and with an older token; or nil
@@ -81,7 +80,7 @@ func (b handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// Who removes a child looks who is there after it has said so.
 	if child := x.child.Load(); child != nil && child.removed.Load() || b.closing.Load() {
-		x.fail(fail(InvalidPhantom, "the child has ended, or its phantom has expired"))
+		x.fail(refusal(InvalidPhantom, "the child has ended, or its phantom has expired"))
 		return
 	}
 	if x.isPing() {
@@ -179,16 +178,16 @@ func (x *exchange) admit() *failure {
 	}
 	if l := c.listener; l.port != "" {
 		if !l.isOwn(r.Host) {
-			return fail(WrongHost, "Host is not this port of this machine: requests for other names are sent by pages that have been given this address")
+			return refusal(WrongHost, "Host is not this port of this machine: requests for other names are sent by pages that have been given this address")
 		}
 		for _, origin := range r.Header["Origin"] {
 			if !l.isOwnOrigin(origin) {
-				return fail(WrongOrigin, "Origin is not this port of this machine")
+				return refusal(WrongOrigin, "Origin is not this port of this machine")
 			}
 		}
 	}
 	if isForbidden(r.Method) {
-		return fail(Malformed, "the method is none that is sent on")
+		return refusal(Malformed, "the method is none that is sent on")
 	}
 	if !x.isPing() {
 		if f := x.aim(); f != nil {
@@ -197,7 +196,7 @@ func (x *exchange) admit() *failure {
 	}
 	for name := range r.Header {
 		if isDisguised(name) {
-			return fail(Malformed, "a field's name has _ or . in place of -, and some servers take it for one that matters")
+			return refusal(Malformed, "a field's name has _ or . in place of -, and some servers take it for one that matters")
 		}
 	}
 	var found credential
@@ -208,7 +207,7 @@ func (x *exchange) admit() *failure {
 }
 
 // aim finds the route, and what is sent as the target.
-func (x *exchange) aim() (f *failure) {
+func (x *exchange) aim() *failure {
 	uri := x.r.RequestURI
 	if len(uri) > 0 && uri[0] != '/' && x.r.ProtoMajor == 1 {
 		// In absolute form, of which the gate has seen that it names the same as Host.
@@ -224,22 +223,22 @@ func (x *exchange) aim() (f *failure) {
 	}
 	t, err := normalize(uri)
 	if err != nil {
-		return fail(Malformed, err.Error())
+		return refusal(Malformed, err.Error())
 	}
 	x.target = t
 	for _, r := range x.connection.listener.routes {
-		path, ok := r.sent(t.path)
+		path, ok := r.strip(t.path)
 		if !ok {
 			continue
 		}
 		if strings.HasPrefix(path, "//") {
-			return fail(Malformed, errTwoSlashes.Error())
+			return refusal(Malformed, errTwoSlashes.Error())
 		}
 		if len(r.rules) > 0 && t.doubtful {
-			return fail(Malformed, "servers differ on what the path means: it has an encoded slash or control character, a backslash, or dots before a semicolon")
+			return refusal(Malformed, "servers differ on what the path means: it has an encoded slash or control character, a backslash, or dots before a semicolon")
 		}
 		if len(r.rules) > 0 && slices.ContainsFunc(overrides, func(name string) bool { return x.r.Header[name] != nil }) {
-			return fail(Malformed, "a field names another method or path, which some servers take for that of the request")
+			return refusal(Malformed, "a field names another method or path, which some servers take for that of the request")
 		}
 		if !r.allows(x.r.Method, path) {
 			break
@@ -251,7 +250,7 @@ func (x *exchange) aim() (f *failure) {
 		}
 		return nil
 	}
-	return fail(NoRoute, "no route is for this path, or its rules allow no such request")
+	return refusal(NoRoute, "no route is for this path, or its rules allow no such request")
 }
 
 // identify says whose a request is.
@@ -265,26 +264,26 @@ func (x *exchange) identify(found credential) *failure {
 			child = b.holder(found.phantom)
 		}
 		if child == nil {
-			return fail(InvalidPhantom, "the phantom is another broker's, or has expired, or was taken back")
+			return refusal(InvalidPhantom, "the phantom is another broker's, or has expired, or was taken back")
 		}
 		if overSocket && b.peers && child.supervisor != nil && c.child != child {
-			return fail(NotInTree, "the process that has connected does not descend from the supervisor of the child whose phantom it has")
+			return refusal(NotInTree, "the process that has connected does not descend from the supervisor of the child whose phantom it has")
 		}
 		if found.foreign {
-			return fail(ForeignCredential, "there is another credential beside the phantom")
+			return refusal(ForeignCredential, "there is another credential beside the phantom")
 		}
 		x.enter(child)
 		x.attached = true
 		return nil
 	case overSocket && b.peers && c.child == nil && b.supervises():
-		return fail(NotInTree, "the process that has connected does not descend from a child's supervisor")
+		return refusal(NotInTree, "the process that has connected does not descend from a child's supervisor")
 	case found.foreign && !b.config.PassForeign:
-		return fail(ForeignCredential, "there is a credential that is no phantom, and it is not overwritten")
+		return refusal(ForeignCredential, "there is a credential that is no phantom, and it is not overwritten")
 	case found.foreign:
 		x.enter(c.child)
 		return nil
 	case c.child == nil || b.config.RequirePhantom:
-		return fail(NoPhantom, "a phantom is required, in the place of a token")
+		return refusal(NoPhantom, "a phantom is required, in the place of a token")
 	}
 	x.enter(c.child)
 	x.attached = true
@@ -323,7 +322,7 @@ func (x *exchange) send() *failure {
 	removeHopByHop(h)
 	if websocket {
 		if r.Method != http.MethodGet {
-			return fail(Malformed, "a WebSocket begins with GET")
+			return refusal(Malformed, "a WebSocket begins with GET")
 		}
 		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
 	}
@@ -351,7 +350,7 @@ func (x *exchange) send() *failure {
 	out := r.WithContext(ctx)
 	out.URL, out.Host, out.RequestURI, out.Close, out.TransferEncoding = &x.url, "", "", false, nil
 	if limit := x.broker.config.MaxBody; limit > 0 && r.ContentLength > limit {
-		return fail(TooLarge, "the body of the request is longer than allowed")
+		return tooLarge()
 	}
 	if r.Body != http.NoBody && r.ContentLength != 0 {
 		x.body = &body{ReadCloser: r.Body, request: r, limit: x.broker.config.MaxBody}
@@ -374,8 +373,8 @@ func (x *exchange) send() *failure {
 	if x.route.failing.Load() && x.route.failing.Swap(false) {
 		x.broker.config.Log.Info("the upstream answers again", "route", x.route.name)
 	}
-	if x.attached && x.broker.tokenless.Load() {
-		x.broker.tokenless.Store(false)
+	if x.attached && x.broker.tokenless.Load() && x.broker.tokenless.Swap(false) {
+		x.broker.config.Log.Info("there is a token for requests again")
 	}
 	if response.StatusCode == http.StatusSwitchingProtocols {
 		return x.switchProtocols(response, websocket)
@@ -407,17 +406,17 @@ func (x *exchange) explain(err error) *failure {
 		panic(http.ErrAbortHandler)
 	}
 	if errors.Is(wrong, errTooLong) {
-		return fail(TooLarge, "the body of the request is longer than allowed")
+		return tooLarge()
 	} else if v := x.connection.refused(x.connection.requests); v != nil && x.r.ProtoMajor == 1 {
 		return &failure{Malformed, v.status, v.detail}
 	} else if wrong != nil {
-		return fail(Malformed, "the body of the request ended too soon, or is malformed")
+		return refusal(Malformed, "the body of the request ended too soon, or is malformed")
 	}
 	if x.attached && x.sent.Load() == nil {
 		if !x.broker.tokenless.Swap(true) { // which is said once
 			x.broker.config.Log.Warn("there is no token for requests", "err", err)
 		}
-		return fail(NoToken, "there is no token, or it cannot be had now; the broker's log says why")
+		return refusal(NoToken, "there is no token, or it cannot be had now; the broker's log says why")
 	}
 	if !x.route.failing.Swap(true) {
 		// What the upstream has sent may stand in the error.
@@ -425,174 +424,7 @@ func (x *exchange) explain(err error) *failure {
 		x.broker.config.Log.Warn("an upstream fails", "route", x.route.name, "err", webclient.WithoutHost(errors.New(reason)))
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
-		return fail(UpstreamSlow, "the upstream did not answer in time")
+		return refusal(UpstreamSlow, "the upstream did not answer in time")
 	}
-	return fail(UpstreamFailed, "the upstream could not be reached, or ended before it had answered")
-}
-
-// maxHints is how often an upstream may send something before its answer that is passed on.
-const maxHints = 16
-
-// pass1xx passes on what comes before an answer. The server has its own way for 100.
-func (x *exchange) pass1xx(code int, h textproto.MIMEHeader) error {
-	x.hints.Lock()
-	defer x.hints.Unlock()
-	if x.hinted++; x.hinted > maxHints || x.answered || code == http.StatusContinue || code == http.StatusSwitchingProtocols {
-		return nil
-	}
-	own := x.w.Header()
-	x.copyHeader(own, http.Header(h))
-	delete(own, "Content-Length")
-	x.w.WriteHeader(code)
-	clear(own)
-	return nil
-}
-
-// copyHeader has an answer have these fields, but for those that are not the child's to see.
-func (x *exchange) copyHeader(own, h http.Header) {
-	texts := x.broker.known.all()
-	for name, values := range h {
-		if x.hides(name, h["Connection"], texts) {
-			continue
-		}
-		if name == "Set-Cookie" {
-			if values = otherCookies(values); len(values) == 0 {
-				continue
-			}
-		}
-		own[name] = scrubbed(values, texts)
-	}
-}
-
-// hides reports whether a field is of the connection to the upstream alone, which may list it, or
-// not for a child to see.
-func (x *exchange) hides(name string, listed, texts []string) bool {
-	return isHopByHop(name) || listed != nil && has(listed, name) || reveals(name, texts) ||
-		x.connection.listener.port != "" && strings.HasPrefix(name, "Access-Control-") // no page is to read this
-}
-
-// pass passes an answer on.
-func (x *exchange) pass(response *http.Response) *failure {
-	b := x.broker
-	own, h := x.w.Header(), response.Header
-	source := io.Reader(response.Body)
-	if b.config.ScrubBodies {
-		hasBody := x.r.Method != http.MethodHead && response.StatusCode != http.StatusNoContent && response.StatusCode != http.StatusNotModified
-		if hasBody && isEncoded(h["Content-Encoding"]) {
-			return fail(Unscrubbable, "the upstream has encoded its answer, though it was not to, and no token can be looked for in it")
-		}
-		if hasBody && (response.StatusCode == http.StatusPartialContent || h["Content-Range"] != nil) {
-			return fail(Unscrubbable, "the upstream has answered in part, and no token can be looked for in what is cut")
-		}
-		for _, name := range []string{"Content-Length", "Etag", "Last-Modified", "Accept-Ranges", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest"} {
-			delete(h, name)
-		}
-		source = newScrubber(source, b.known.all)
-	}
-	x.copyHeader(own, h)
-	if _, ok := own["Content-Type"]; !ok {
-		own["Content-Type"] = nil // so that nobody guesses one
-	}
-	announced := len(response.Trailer)
-	for name := range response.Trailer {
-		if !x.hides(name, nil, b.known.all()) {
-			own.Add("Trailer", name)
-		}
-	}
-	x.closeAfter()
-	x.record.Status = response.StatusCode
-	streams := response.ContentLength < 0 || announced > 0 || b.config.ScrubBodies ||
-		strings.HasPrefix(h.Get("Content-Type"), "text/event-stream")
-	x.w.WriteHeader(response.StatusCode)
-	if streams && x.r.Method != http.MethodHead {
-		x.setStream(response.Body)
-		defer x.setStream(nil)
-		x.flush()
-	}
-	if err := x.copyBody(source, streams); err != nil {
-		panic(http.ErrAbortHandler) // the child is to see that it was not all
-	}
-	x.passTrailer(response.Trailer, announced)
-	return nil
-}
-
-func (x *exchange) flush() {
-	if f, ok := x.w.(http.Flusher); ok {
-		f.Flush()
-	}
-}
-
-// passTrailer sends the fields after the body.
-func (x *exchange) passTrailer(h http.Header, announced int) {
-	if len(h) == 0 {
-		return
-	}
-	own := x.w.Header()
-	texts := x.broker.known.all()
-	prefix := ""
-	if len(h) != announced { // there are more than the upstream has announced
-		prefix = http.TrailerPrefix
-	}
-	x.flush() // which has the body be chunked, and so have a trailer
-	for name, values := range h {
-		if !x.hides(name, nil, texts) && name != "Set-Cookie" {
-			own[prefix+name] = scrubbed(values, texts)
-		}
-	}
-}
-
-var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
-
-// copyBody sends the body of an answer, and each piece at once if it streams.
-func (x *exchange) copyBody(from io.Reader, streams bool) error {
-	buffer := buffers.Get().(*[32 << 10]byte)
-	defer buffers.Put(buffer)
-	for {
-		n, err := from.Read(buffer[:])
-		if n > 0 {
-			sent, failed := x.w.Write(buffer[:n])
-			x.record.Sent += int64(sent)
-			if failed != nil {
-				return failed
-			}
-			if streams {
-				x.flush()
-			}
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// setStream notes what goes on for as long as it likes, which CloseOnRotate ends.
-func (x *exchange) setStream(what io.Closer) {
-	if !x.broker.config.CloseOnRotate || !x.attached {
-		return
-	}
-	x.lock.Lock()
-	x.stream = what
-	x.lock.Unlock()
-	x.broker.lock.Lock()
-	defer x.broker.lock.Unlock()
-	if what != nil {
-		x.broker.tunnels[x] = struct{}{}
-	} else {
-		delete(x.broker.tunnels, x)
-	}
-}
-
-// isEncoded reports whether a body has a coding (RFC 9110, section 8.4).
-func isEncoded(codings []string) bool {
-	for _, value := range codings {
-		for coding := range strings.SplitSeq(value, ",") {
-			if coding = textproto.TrimString(coding); coding != "" && !strings.EqualFold(coding, "identity") {
-				return true
-			}
-		}
-	}
-	return false
+	return refusal(UpstreamFailed, "the upstream could not be reached, or ended before it had answered")
 }

@@ -66,7 +66,7 @@ const (
 	maxTrailer   = 4 << 10
 )
 
-// The beginning of HTTP/2 (RFC 9113, section 3.4), as far as it would be an HTTP/1.1 head.
+// preface is the beginning of HTTP/2 (RFC 9113, section 3.4), as far as it would be an HTTP/1.1 head.
 const preface = "PRI * HTTP/2.0\r\n\r\n"
 
 // standIn is what the server gets in place of a request that is not let through, so that it
@@ -303,6 +303,7 @@ func (g *gate) stop() {
 	g.SetReadDeadline(time.Unix(1, 0))
 }
 
+// CloseWrite says that nothing more is written, where the connection can.
 func (g *gate) CloseWrite() error {
 	if c, ok := g.Conn.(interface{ CloseWrite() error }); ok {
 		return c.CloseWrite()

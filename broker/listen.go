@@ -1,15 +1,11 @@
 package broker
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/ingressauth/ingressauth/internal/loopback"
 )
@@ -40,7 +36,8 @@ type Listener struct {
 // acceptor is a Listener as the server sees it.
 type acceptor struct{ *Listener }
 
-// URL is what a client's base URL is to be: "http://127.0.0.1:1234", or "unix:PATH".
+// URL returns the base URL for clients, as in "http://127.0.0.1:1234". For a Unix socket it is
+// "unix:PATH": clients connect there, and name any host, as in "http://localhost".
 func (l *Listener) URL() string { return l.url }
 
 // listen opens an address.
@@ -112,7 +109,7 @@ func (l acceptor) Accept() (net.Conn, error) {
 		<-l.slots
 		return nil, err
 	}
-	made := &connection{gate: newGate(c, l.broker.maxHeader), listener: l.Listener}
+	made := &connection{gate: newGate(c, l.broker.config.MaxHeader), listener: l.Listener}
 	if unix, ok := c.(*net.UnixConn); ok {
 		made.child = l.broker.childOf(unix)
 	}
@@ -130,89 +127,3 @@ func (l acceptor) Close() error {
 	l.once.Do(func() { close(l.ended) })
 	return l.inner.Close()
 }
-
-// connection is a client's.
-type connection struct {
-	*gate
-	listener *Listener
-	child    *Child                // in whose tree the client was when it connected; nil if in none
-	last     atomic.Pointer[Child] // who has used it last
-	counted  counted
-	cancel   atomic.Pointer[context.CancelFunc] // of all requests; nil before the first
-	requests int64                              // that were taken, where they come one by one
-	patience patience
-	lingers  sync.Once
-	closing  sync.Once
-}
-
-const (
-	// lingerTime is how long a client may go on sending what nobody wants, and lingerSize how
-	// much, after an answer: to close at once would have the answer be lost.
-	lingerTime = 500 * time.Millisecond
-	lingerSize = 16 << 20
-)
-
-// Close closes it, after a while if the client may still send what nobody wants; [net.Conn].
-func (c *connection) Close() error {
-	if !c.stopped.Load() {
-		return c.abort()
-	}
-	c.lingers.Do(func() {
-		go func() {
-			c.CloseWrite()
-			c.gate.Conn.SetReadDeadline(time.Now().Add(lingerTime))
-			io.CopyN(io.Discard, c.gate.Conn, lingerSize)
-			c.abort()
-		}()
-	})
-	return nil
-}
-
-// abort closes it at once, and ends its requests.
-func (c *connection) abort() error {
-	if cancel := c.cancel.Load(); cancel != nil {
-		(*cancel)()
-	}
-	err := c.gate.Conn.Close()
-	c.rest()
-	c.closing.Do(func() {
-		b := c.listener.broker
-		b.lock.Lock()
-		delete(b.connections, c)
-		b.lock.Unlock()
-		<-c.listener.slots
-	})
-	return err
-}
-
-// Write writes, and takes a client for gone that does not read for long; [io.Writer].
-func (c *connection) Write(p []byte) (int, error) {
-	c.patience.extend(c.gate.Conn, idleReader)
-	return c.gate.Conn.Write(p)
-}
-
-// idleReader is how long a client may not read what it asked for.
-const idleReader = 10 * time.Minute
-
-// patience is a write deadline that is put off as long as there is progress. To set it for each
-// write would cost more than most writes.
-type patience struct {
-	lock sync.Mutex
-	set  time.Time // when it was last put off
-}
-
-func (p *patience) extend(c net.Conn, d time.Duration) {
-	now := time.Now()
-	p.lock.Lock()
-	defer p.lock.Unlock()
-	if now.Sub(p.set) > d/8 {
-		p.set = now
-		c.SetWriteDeadline(now.Add(d))
-	}
-}
-
-// SetWriteDeadline does nothing: the deadline is put off here; [net.Conn].
-func (c *connection) SetWriteDeadline(time.Time) error { return nil }
-
-// SetDeadline sets that of reading; [net.Conn].
-func (c *connection) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }

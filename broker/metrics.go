@@ -31,8 +31,8 @@ type counts struct {
 	seconds                  float64
 }
 
-// maxKeys bounds how many there are: children come and go. What is beyond is counted under no
-// name of a child.
+// maxKeys is how many there may be before requests are counted without their child's name: children
+// come and go.
 const maxKeys = 10_000
 
 // counted is where a connection's last request was counted, which is where most of its next ones
@@ -130,6 +130,6 @@ func (b *Broker) metrics() []byte {
 var escapeLabel = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
 func (k key) labels() string {
-	return fmt.Sprintf(`child="%s",code="%d",reason="%s",route="%s"`,
-		escapeLabel.Replace(k.child), k.status, k.reason, escapeLabel.Replace(k.route))
+	return fmt.Sprintf(`child="%s",reason="%s",route="%s",status="%d"`,
+		escapeLabel.Replace(k.child), k.reason, escapeLabel.Replace(k.route), k.status)
 }

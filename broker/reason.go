@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
-	"time"
 )
 
 // Reason says why a [Broker] has answered a request itself. It is the last part of the "type"
@@ -62,9 +61,9 @@ type failure struct {
 	detail string
 }
 
-func fail(reason Reason, detail string) *failure { return &failure{reason, statuses[reason], detail} }
-
-func (f *failure) Error() string { return f.detail }
+func refusal(reason Reason, detail string) *failure {
+	return &failure{reason, statuses[reason], detail}
+}
 
 // answer sends it.
 func (f *failure) answer(w http.ResponseWriter) {
@@ -87,26 +86,4 @@ func (f *failure) answer(w http.ResponseWriter) {
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(f.status)
 	w.Write(body) // which sends none for HEAD
-}
-
-// Record is what is known of a request when it has ended.
-type Record struct {
-	// Time is when it came.
-	Time time.Time
-	// Child and Route are their names, "" where none was found.
-	Child, Route string
-	Method       string
-	// Path is that of the request, in the form that is compared, without its query. It is ""
-	// where there was none that could be read.
-	Path string
-	// Status is what the child got, 0 if nothing.
-	Status int
-	// Received and Sent are the sizes of the body that came from the child and of the one that
-	// was sent to it, in bytes. Of a WebSocket they are all that went over it.
-	Received, Sent int64
-	Duration       time.Duration
-	// Token is the token's [ingressauth.Token.Fingerprint], "" where none was sent.
-	Token string
-	// Reason is why the broker has answered itself, "" where the upstream has.
-	Reason Reason
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/ingressauth/ingressauth/internal/phantom"
 )
 
 func TestAccessLog(t *testing.T) {
@@ -19,8 +20,8 @@ func TestAccessLog(t *testing.T) {
 	at := time.Date(2026, 11, 27, 1, 2, 3, 4000, time.FixedZone("", 3600))
 	log(Record{Time: at, Child: "a", Route: "/", Method: "GET", Path: "/\n\"", Status: 200, Received: 1, Sent: 2, Duration: 1500 * time.Microsecond, Token: "1a2b3c4d"})
 	log(Record{Time: at, Method: "POST", Status: 401, Reason: NoPhantom})
-	want := `{"time":"2026-11-27T00:02:03.000004Z","child":"a","route":"/","method":"GET","path":"/\n\"","status":200,"received":1,"bytes":2,"duration":0.0015,"token":"1a2b3c4d"}
-{"time":"2026-11-27T00:02:03.000004Z","method":"POST","status":401,"received":0,"bytes":0,"duration":0,"reason":"NoPhantom"}
+	want := `{"time":"2026-11-27T00:02:03.000004Z","child":"a","route":"/","method":"GET","path":"/\n\"","status":200,"received":1,"sent":2,"duration":0.0015,"token":"1a2b3c4d"}
+{"time":"2026-11-27T00:02:03.000004Z","method":"POST","status":401,"received":0,"sent":0,"duration":0,"reason":"NoPhantom"}
 `
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Error(diff)
@@ -35,17 +36,21 @@ func TestAccessLog(t *testing.T) {
 // TestNothingShowsAToken has requests and failures of all kinds be logged.
 func TestNothingShowsAToken(t *testing.T) {
 	var b bytes.Buffer
-	var w *world
-	w = newWorld(t, func(h http.ResponseWriter, r *http.Request) { io.WriteString(h, "x") }, func(c *Config) { c.Observe = AccessLog(&b) })
+	w := newWorld(t, func(h http.ResponseWriter, r *http.Request) { io.WriteString(h, "x") }, func(c *Config) { c.Observe = AccessLog(&b) })
 	for _, path := range []string{"/" + realToken, "/?" + realToken, "/" + w.child.Phantom().Reveal()} {
 		w.do(w.request("GET", path, nil))
 	}
+	w.token.set(t, phantom.New(false), "")
+	w.do(w.request("GET", "/", nil)) // 503
+	w.token.set(t, realToken, "")
+	w.upstream.Close()
+	w.do(w.request("GET", "/", nil)) // 502
 	w.broker.Close()
 	text := b.String() + string(w.broker.metrics())
-	if strings.Contains(text, realToken) {
-		t.Errorf("it shows the token: %s", text)
+	if strings.Contains(text, realToken) || strings.Contains(text, phantom.Mark) {
+		t.Errorf("it shows a token: %s", text)
 	}
-	if strings.Count(b.String(), "\n") != 3 {
+	if strings.Count(b.String(), "\n") != 5 {
 		t.Errorf("%s", b.String())
 	}
 }
@@ -72,23 +77,23 @@ func TestMetrics(t *testing.T) {
 	}
 	want := `# TYPE ingressauth_broker_requests counter
 # HELP ingressauth_broker_requests Requests that have ended.
-ingressauth_broker_requests_total{child="",code="401",reason="NoPhantom",route="a \"\\\n"} 1
-ingressauth_broker_requests_total{child="child",code="200",reason="",route="a \"\\\n"} 1
+ingressauth_broker_requests_total{child="",reason="NoPhantom",route="a \"\\\n",status="401"} 1
+ingressauth_broker_requests_total{child="child",reason="",route="a \"\\\n",status="200"} 1
 # TYPE ingressauth_broker_received_bytes counter
 # UNIT ingressauth_broker_received_bytes bytes
 # HELP ingressauth_broker_received_bytes Bodies from children.
-ingressauth_broker_received_bytes_total{child="",code="401",reason="NoPhantom",route="a \"\\\n"} 0
-ingressauth_broker_received_bytes_total{child="child",code="200",reason="",route="a \"\\\n"} 5
+ingressauth_broker_received_bytes_total{child="",reason="NoPhantom",route="a \"\\\n",status="401"} 0
+ingressauth_broker_received_bytes_total{child="child",reason="",route="a \"\\\n",status="200"} 5
 # TYPE ingressauth_broker_sent_bytes counter
 # UNIT ingressauth_broker_sent_bytes bytes
 # HELP ingressauth_broker_sent_bytes Bodies to children.
-ingressauth_broker_sent_bytes_total{child="",code="401",reason="NoPhantom",route="a \"\\\n"} 0
-ingressauth_broker_sent_bytes_total{child="child",code="200",reason="",route="a \"\\\n"} 6
+ingressauth_broker_sent_bytes_total{child="",reason="NoPhantom",route="a \"\\\n",status="401"} 0
+ingressauth_broker_sent_bytes_total{child="child",reason="",route="a \"\\\n",status="200"} 6
 # TYPE ingressauth_broker_duration_seconds counter
 # UNIT ingressauth_broker_duration_seconds seconds
 # HELP ingressauth_broker_duration_seconds How long requests took, in all.
-ingressauth_broker_duration_seconds_total{child="",code="401",reason="NoPhantom",route="a \"\\\n"}
-ingressauth_broker_duration_seconds_total{child="child",code="200",reason="",route="a \"\\\n"}
+ingressauth_broker_duration_seconds_total{child="",reason="NoPhantom",route="a \"\\\n",status="401"}
+ingressauth_broker_duration_seconds_total{child="child",reason="",route="a \"\\\n",status="200"}
 # TYPE ingressauth_broker_renewals counter
 # HELP ingressauth_broker_renewals How often the source was asked for another token after a refusal.
 ingressauth_broker_renewals_total 0

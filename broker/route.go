@@ -16,11 +16,13 @@ import (
 
 // Route says which requests go to an upstream.
 type Route struct {
-	// Name is what the route is called in records and metrics. "" means Listener and Prefix.
+	// Name is what the route is called in records and metrics. "" means Listener and Prefix, or
+	// "/" if both are empty.
 	Name string
 
-	// Listener is the address of a listener, as [Broker.Listen] was given it, whose requests
-	// these are. "" means those of all listeners that no other route names.
+	// Listener is the address of a listener, as [Broker.Listen] is given it, whose requests
+	// these are. "" means those of all listeners that no other route names. A route for a
+	// listener that is never opened serves nothing.
 	Listener string
 
 	// Prefix is what their paths begin with: "/" or "/name/". It is not sent: with "/name/",
@@ -41,6 +43,8 @@ type Route struct {
 	// and CONNECT are never allowed.)
 	Allow []string
 }
+
+func (r Route) name() string { return cmp.Or(r.Name, r.Listener+r.Prefix, "/") }
 
 // route is a Route that was checked.
 type route struct {
@@ -78,7 +82,7 @@ func newRoute(r Route) (*route, error) {
 		}
 	}
 	host := strings.ToLower(u.Host)
-	made := &route{name: cmp.Or(r.Name, r.Listener+r.Prefix, "/"), listener: r.Listener, prefix: prefix, scheme: u.Scheme, host: host, origin: u.Scheme + "://" + host}
+	made := &route{name: r.name(), listener: r.Listener, prefix: prefix, scheme: u.Scheme, host: host, origin: u.Scheme + "://" + host}
 	for _, text := range r.Allow {
 		rule, err := newRule(text)
 		if err != nil {
@@ -125,9 +129,9 @@ func (r *route) allows(method string, path string) bool {
 	return len(r.rules) == 0 || slices.ContainsFunc(r.rules, func(rule rule) bool { return rule.allows(method, path) })
 }
 
-// sent returns the path that is sent for one that begins with the route's prefix, and whether
+// strip returns the path that is sent for one that begins with the route's prefix, and whether
 // it does.
-func (r *route) sent(path string) (string, bool) {
+func (r *route) strip(path string) (string, bool) {
 	switch {
 	case r.prefix == "/":
 		return path, true
@@ -148,7 +152,7 @@ func newRoutes(list []Route) ([]*route, error) {
 	for _, r := range list {
 		made, err := newRoute(r)
 		if err != nil {
-			return nil, fmt.Errorf("route %s: %w", shown(cmp.Or(r.Name, r.Listener+r.Prefix, "/")), err)
+			return nil, fmt.Errorf("route %s: %w", shown(r.name()), err)
 		}
 		for _, other := range routes {
 			if other.listener == made.listener && other.prefix == made.prefix {

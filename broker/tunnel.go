@@ -54,7 +54,7 @@ func (x *exchange) switchProtocols(response *http.Response, asked bool) *failure
 	upstream, ok := response.Body.(io.ReadWriteCloser)
 	if !ok || !asked || !upgrades(response.Header) {
 		response.Body.Close()
-		return fail(UpstreamFailed, "the upstream changed to a protocol that it was not asked for")
+		return refusal(UpstreamFailed, "the upstream changed to a protocol that it was not asked for")
 	}
 	defer upstream.Close()
 	own := x.w.Header()
@@ -62,7 +62,7 @@ func (x *exchange) switchProtocols(response *http.Response, asked bool) *failure
 	own["Connection"], own["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
 	hijacker, ok := x.w.(http.Hijacker)
 	if !ok {
-		return fail(UpstreamFailed, "the connection cannot become a WebSocket")
+		return refusal(UpstreamFailed, "the connection cannot become a WebSocket")
 	}
 	client, buffered, err := hijacker.Hijack()
 	if err != nil {
@@ -157,8 +157,8 @@ func (f *flow) sendClose() {
 	f.to.Write(append(frame, payload...))
 }
 
-// outlive ends a WebSocket or a stream whose token is no longer the newest.
-func (x *exchange) outlive(what io.Closer) {
+// endStale ends a WebSocket or a stream whose token is no longer the newest.
+func (x *exchange) endStale(what io.Closer) {
 	t := x.tunnel.Load()
 	if t == nil {
 		what.Close()
@@ -185,7 +185,7 @@ func (b *Broker) watch(ctx context.Context) {
 		}
 		b.lock.RLock()
 		var open []*exchange
-		for x := range b.tunnels {
+		for x := range b.rotating {
 			open = append(open, x)
 		}
 		b.lock.RUnlock()
@@ -197,15 +197,15 @@ func (b *Broker) watch(ctx context.Context) {
 			continue // what is open has a token that nobody has replaced
 		}
 		for _, x := range open {
-			if what := x.older(newest); what != nil {
-				x.outlive(what)
+			if what := x.takeStale(newest); what != nil {
+				x.endStale(what)
 			}
 		}
 	}
 }
 
-// older returns what goes on with another token than this one, once, or nil.
-func (x *exchange) older(newest ingressauth.Token) io.Closer {
+// takeStale returns what goes on with another token than this one, once, or nil.
+func (x *exchange) takeStale(newest ingressauth.Token) io.Closer {
 	x.lock.Lock()
 	defer x.lock.Unlock()
 	if s := x.sent.Load(); x.stream == nil || s != nil && s.token == newest {

@@ -12,7 +12,7 @@ import (
 type waits struct {
 	lock     sync.Mutex
 	deadline time.Time     // the server's
-	headTime time.Time     // until when a head that was begun must be whole; zero if none was
+	headEnd  time.Time     // until when a head that was begun must be whole; zero if none was
 	reading  bool          // the connection is read
 	applied  time.Time     // the connection's own deadline
 	changed  chan struct{} // of one place; told of another deadline while nothing is read
@@ -27,8 +27,8 @@ type waits struct {
 const (
 	// headTime bounds how long a head may take.
 	headTime = 10 * time.Second
-	// patientTime is half of how long it takes at most to begin to notice that a client has gone.
-	patientTime = 10 * time.Millisecond
+	// tickTime is half of how long it takes at most to begin to notice that a client has gone.
+	tickTime = 10 * time.Millisecond
 	// slackTime is how much sooner than it was set a deadline may come.
 	slackTime = 5 * time.Second
 )
@@ -50,12 +50,12 @@ func (g *gate) SetReadDeadline(t time.Time) error {
 func (g *gate) setHeadTime(begin bool) {
 	g.lock.Lock()
 	defer g.lock.Unlock()
-	if begin != g.headTime.IsZero() {
+	if begin != g.headEnd.IsZero() {
 		return
 	}
-	g.headTime = time.Time{}
+	g.headEnd = time.Time{}
 	if begin {
-		g.headTime = time.Now().Add(headTime)
+		g.headEnd = time.Now().Add(headTime)
 	}
 }
 
@@ -63,8 +63,8 @@ func (g *gate) setHeadTime(begin bool) {
 // is held.
 func (g *gate) apply() error {
 	t := g.deadline
-	if !g.headTime.IsZero() && (t.IsZero() || g.headTime.Before(t)) {
-		t = g.headTime
+	if !g.headEnd.IsZero() && (t.IsZero() || g.headEnd.Before(t)) {
+		t = g.headEnd
 	}
 	if t.Equal(g.applied) || !t.IsZero() && !g.applied.IsZero() && t.After(g.applied) && t.Sub(g.applied) < slackTime && time.Until(g.applied) > slackTime {
 		return nil
@@ -98,9 +98,9 @@ func (g *gate) idle() error {
 	switch {
 	case g.closed, g.armed:
 	case g.timer == nil:
-		g.timer, g.armed = time.AfterFunc(patientTime, g.tick), true
+		g.timer, g.armed = time.AfterFunc(tickTime, g.tick), true
 	default:
-		g.timer.Reset(patientTime)
+		g.timer.Reset(tickTime)
 		g.armed = true
 	}
 	for {
@@ -118,8 +118,8 @@ func (g *gate) idle() error {
 	}
 }
 
-// rest ends all waiting, as the connection is closed.
-func (g *gate) rest() {
+// wakeUp ends all waiting, as the connection is closed.
+func (g *gate) wakeUp() {
 	g.lock.Lock()
 	defer g.lock.Unlock()
 	g.closed = true
@@ -139,7 +139,7 @@ func (g *gate) tick() {
 	}
 	if g.ticked != g.turn {
 		g.ticked = g.turn
-		g.timer.Reset(patientTime)
+		g.timer.Reset(tickTime)
 		return
 	}
 	g.armed, g.waited = false, true

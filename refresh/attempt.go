@@ -107,7 +107,7 @@ func (r *Refresher) ask(refused ingressauth.Token) (issued, error) {
 var (
 	errExpired = errors.New("the source returned a token that has expired, or the clock of this machine is wrong")
 	errOlder   = errors.New("the source returned an older token than the last one")
-	errPhantom = errors.New("the source returned a phantom, which is worth something to its own broker alone")
+	errPhantom = phantom.ErrFound
 	errOther   = errors.New("the source returned a token of another session (issuer, subject or organisation differ)")
 )
 

@@ -186,7 +186,7 @@ func (e *Endpoint) next(first, refused ingressauth.Token) link {
 // exchange exchanges the token of a link, and makes what is issued the next one.
 func (e *Endpoint) exchange(ctx context.Context, subject link) (issued, error) {
 	if phantom.Is(subject.issued.Reveal()) {
-		return issued{}, errors.New("the subject to exchange is a phantom, which is worth something to its own broker alone")
+		return issued{}, fmt.Errorf("the subject to exchange: %w", phantom.ErrFound)
 	}
 	form := url.Values{"grant_type": {grantTokenExchange}, "subject_token": {subject.issued.Reveal()}}
 	kind := subject.kind

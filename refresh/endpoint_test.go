@@ -390,7 +390,7 @@ func TestEndpointFields(t *testing.T) {
 		{"another parameter of ours", &refresh.Endpoint{URL: "https://issuer.example", Subject: subject, Parameters: url.Values{"subject_token": {"made-up"}}}, "the parameter subject_token is set by other fields, and has to be left out"},
 		{"no secret", &refresh.Endpoint{URL: "http://localhost:1", Auth: refresh.ClientSecretBasic("x", func(context.Context) (string, error) { return "", nil })}, "client secret: it is empty"},
 		{"a secret that fails", &refresh.Endpoint{URL: "http://localhost:1", Auth: refresh.ClientSecretBasic("x", func(context.Context) (string, error) { return "", errors.New("gone") })}, "client secret: gone"},
-		{"a phantom for a subject", &refresh.Endpoint{URL: "http://localhost:1", Subject: ingressauth.Static(phantomOf(t, false))}, "the subject to exchange is a phantom"},
+		{"a phantom for a subject", &refresh.Endpoint{URL: "http://localhost:1", Subject: ingressauth.Static(phantomOf(t, false))}, "the subject to exchange: what was found is a phantom"},
 		{"no subject", &refresh.Endpoint{URL: "http://localhost:1", Subject: ingressauth.Static(ingressauth.Token{})}, "the subject to exchange: no session token"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -174,4 +174,4 @@ func serve(cmd *cobra.Command, o *sourceOptions, options *brokerOptions, life ti
 }
 
 // errPhantom says that there is no token where a broker is to hold one.
-var errPhantom = fmt.Errorf("%w: what was found is a phantom, which is worth something to its own broker alone", ingressauth.ErrNoToken)
+var errPhantom = fmt.Errorf("%w: %w", ingressauth.ErrNoToken, phantom.ErrFound)

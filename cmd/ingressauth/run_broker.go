@@ -12,7 +12,6 @@ import (
 	"github.com/ingressauth/ingressauth"
 	"github.com/ingressauth/ingressauth/broker"
 	"github.com/ingressauth/ingressauth/internal/exposure"
-	"github.com/ingressauth/ingressauth/internal/phantom"
 	"github.com/ingressauth/ingressauth/launch"
 )
 
@@ -70,9 +69,6 @@ func (s *supervisor) hold(t ingressauth.Token) error {
 		return err
 	}
 	debug.SetGCPercent(collectAt)
-	if phantom.Is(t.Reveal()) {
-		return errPhantom
-	}
 	s.keepDescriptors(t)
 	s.environ = s.withhold(s.environ, t)
 	if err := s.expose(t); err != nil {
@@ -148,7 +144,7 @@ func (s *supervisor) expose(t ingressauth.Token) error {
 	o.Groups, _ = os.Getgroups()
 	o.Groups = append(o.Groups, os.Getegid())
 	if a := s.options.account; a != nil {
-		o.UID, o.Groups = a.uid, append(slices.Clone(a.groups), a.gid)
+		o.UID, o.Groups = a.uid, a.groups
 	}
 	if path := os.Getenv(p.FileVariable); path != "" {
 		o.Files = append(o.Files, path)

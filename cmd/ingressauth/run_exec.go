@@ -79,7 +79,7 @@ func (o *runOptions) getOnce(ctx context.Context, resolver *ingressauth.Resolver
 		err = fmt.Errorf("the source returned a token that expired at %s", expiry.Format(time.RFC3339))
 	}
 	if err == nil && phantom.Is(t.Reveal()) {
-		err = errors.New("the source returned a phantom, which is worth something to its own broker alone")
+		err = phantom.ErrFound
 	}
 	signal.Stop(signals)
 	select {

@@ -5,17 +5,21 @@ package phantom
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"strings"
 )
 
-// mark is in every phantom, so that nobody takes one for a token that a service issued.
-const mark = "ingressauth-phantom-"
+// Mark is in every phantom, so that nobody takes one for a token that a service issued.
+const Mark = "ingressauth-phantom-"
+
+// ErrFound says that a source of tokens has found one.
+var ErrFound = errors.New("what was found is a phantom, which is worth something to its own broker alone")
 
 // What phantoms begin with, by how they travel: as a session key (rule H2), or as a bearer
 // token.
 const (
-	sessionKey = "sk-ant-sid-" + mark
-	bearer     = mark
+	sessionKey = "sk-ant-sid-" + Mark
+	bearer     = Mark
 )
 
 // size is how many random bytes are in one, 256 bits.
