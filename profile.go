@@ -7,6 +7,7 @@ import (
 
 	"github.com/ingressauth/ingressauth/internal/jsonobject"
 	"github.com/ingressauth/ingressauth/internal/readfile"
+	"github.com/ingressauth/ingressauth/internal/tokentext"
 )
 
 // Profile names the places where a sandbox leaves a session token. An empty field
@@ -118,7 +119,7 @@ func (p Profile) check() error {
 	members := p.members()
 	variables := members[:len(members)-1]
 	for i, v := range variables {
-		if !isVariableName(*v.value) {
+		if !tokentext.IsVariable(*v.value) {
 			return fmt.Errorf("%s: that cannot be the name of a variable: letters, digits and _, and no digit first", v.name)
 		}
 		for _, other := range variables[:i] {
@@ -131,15 +132,4 @@ func (p Profile) check() error {
 		return fmt.Errorf("file: %s is not an absolute path", shownPath(p.File))
 	}
 	return nil
-}
-
-// isVariableName reports whether s is a name that every shell takes (POSIX, XBD 8.1).
-func isVariableName(s string) bool {
-	for i, r := range s {
-		letter := r == '_' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
-		if !letter && (i == 0 || r < '0' || r > '9') {
-			return false
-		}
-	}
-	return s != ""
 }

@@ -1,28 +1,42 @@
 package broker
 
 import (
-	"net/http"
-	"os"
 	"testing"
 )
 
-// shortDir is a directory whose path leaves room for a socket's.
-func shortDir(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "b-")
+func TestConfig(t *testing.T) {
+	good := Config{Source: new(rotating), Routes: []Route{{Upstream: "https://service.example"}}}
+	for name, change := range map[string]func(*Config){
+		"no source": func(c *Config) { c.Source = nil },
+		"no route":  func(c *Config) { c.Routes = nil },
+		"header":    func(c *Config) { c.MaxHeader = -1 },
+		"body":      func(c *Config) { c.MaxBody = -1 },
+		"time":      func(c *Config) { c.AnswerTime = -1 },
+	} {
+		c := good
+		change(&c)
+		if _, err := New(c); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	b, err := New(good)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}
-
-func TestSmoke(t *testing.T) {
-	var got http.Header
-	w := newWorld(t, func(w http.ResponseWriter, r *http.Request) { got = r.Header.Clone(); echo(w, r) }, nil)
-	response, body := w.do(w.request("GET", "/a/%2e%2e/b?x=1", nil))
-	if response.StatusCode != 200 || body != "hello\n" || got.Get("Authorization") != "Bearer "+realToken {
-		t.Errorf("%v %q %v", response, body, got)
+	if _, err := b.Add(ChildConfig{Supervisor: -1}); err == nil {
+		t.Error("a negative supervisor")
 	}
-	t.Log(w.records.last(t, 1))
+	if _, err := b.Add(ChildConfig{Supervisor: 1}); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.Add(ChildConfig{Supervisor: 1}); err == nil {
+		t.Error("two children with one supervisor")
+	}
+	b.Close()
+	if _, err := b.Add(ChildConfig{}); err == nil {
+		t.Error("a child of a closed broker")
+	}
+	if _, err := b.Listen("127.0.0.1:0"); err == nil {
+		t.Error("a listener of a closed broker")
+	}
 }

@@ -210,8 +210,7 @@ func TestSmuggling(t *testing.T) {
 	}
 }
 
-// TestHeaderTooLong has a header that is longer than the bound be refused, in whatever pieces
-// it comes.
+// TestHeaderTooLong has a header that is longer than the bound be refused.
 func TestHeaderTooLong(t *testing.T) {
 	u := new(wire)
 	w := newWorld(t, u.ServeHTTP, func(c *Config) { c.MaxHeader = 2000 })

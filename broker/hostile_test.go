@@ -10,9 +10,10 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os/exec"
+	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -256,87 +257,11 @@ func TestLogShowsNoToken(t *testing.T) {
 	}
 }
 
-// TestNamesAreScrubbed has an upstream announce a trailer that is called like the token.
-func TestNamesAreScrubbed(t *testing.T) {
-	w := newWorld(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Trailer", realToken+", Access-Control-Allow-Origin, X-Good")
-		io.WriteString(w, "body")
-		for _, name := range []string{realToken, "Access-Control-Allow-Origin", "X-Good"} {
-			w.Header().Set(name, "*")
-		}
-	}, nil)
-	response, _ := w.do(w.request("GET", "/", nil))
-	if got := response.Trailer; len(got) != 1 || got.Get("X-Good") != "*" {
-		t.Errorf("trailer %v", got)
-	}
-}
-
-// TestCodings has an upstream hide a coding behind another.
-func TestCodings(t *testing.T) {
-	for _, test := range []struct {
-		method  string
-		status  int
-		codings []string
-		want    int
-	}{
-		{"GET", 200, []string{"identity", "gzip"}, 502},
-		{"GET", 200, []string{"", "gzip"}, 502},
-		{"GET", 200, []string{"identity, br"}, 502},
-		{"GET", 200, []string{"identity", ""}, 200},
-		{"HEAD", 200, []string{"gzip"}, 200},
-		{"GET", 304, []string{"gzip"}, 304},
-	} {
-		w := newWorld(t, func(w http.ResponseWriter, r *http.Request) {
-			w.Header()["Content-Encoding"] = test.codings
-			w.WriteHeader(test.status)
-		}, func(c *Config) { c.ScrubBodies = true })
-		if response, _ := w.do(w.request(test.method, "/", nil)); response.StatusCode != test.want {
-			t.Errorf("%+v: %s", test, response.Status)
-		}
-	}
-}
-
-// TestScrubsNested has tokens be the beginning of others, and a body be cut in one.
-func TestScrubsNested(t *testing.T) {
-	texts := []string{"token-and-more", "token", "nekot"}
-	for in, want := range map[string]string{
-		"a token-and-more b":  "a " + mask + " b",
-		"a token-and-less b":  "a " + mask + "-and-less b",
-		"tokentoken-and-more": mask + mask,
-		"a token":             "a " + mask,
-		"tokenekot":           mask + "ekot",
-		"toktoken":            "tok" + mask,
-	} {
-		for _, piece := range []int{1, 2, 3, 100} {
-			s := newScrubber(&pieces{in, piece}, func() []string { return texts })
-			if got, err := io.ReadAll(s); string(got) != want || err != nil {
-				t.Errorf("%q in pieces of %d: %q, %v; want %q", in, piece, got, err, want)
-			}
-		}
-	}
-}
-
-// pieces reads a text in pieces.
-type pieces struct {
-	text string
-	n    int
-}
-
-func (p *pieces) Read(b []byte) (int, error) {
-	if p.text == "" {
-		return 0, io.EOF
-	}
-	n := copy(b, p.text[:min(p.n, len(p.text))])
-	p.text = p.text[n:]
-	return n, nil
-}
-
 // TestRenewedStream goes on with the token that it was sent with in the end.
 func TestRenewedStream(t *testing.T) {
-	const newer = "sk-ant-cc-made-up-newer-token-of-a-test"
 	more := make(chan struct{})
 	w := newWorld(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Bearer "+newer {
+		if r.Header.Get("Authorization") != "Bearer "+newerToken {
 			w.WriteHeader(401)
 			return
 		}
@@ -344,7 +269,7 @@ func TestRenewedStream(t *testing.T) {
 		w.(http.Flusher).Flush()
 		<-more
 	}, func(c *Config) { c.CloseOnRotate = true })
-	w.token.next = tokenOf(t, newer, "")
+	w.token.next = tokenOf(t, newerToken, "")
 	response, err := w.client.Do(w.request("GET", "/", nil))
 	if err != nil {
 		t.Fatal(err)
@@ -360,30 +285,13 @@ func TestRenewedStream(t *testing.T) {
 // TestQueryHTTP2 refuses a query that would be another request line.
 func TestQueryHTTP2(t *testing.T) {
 	w := newWorld(t, echo, nil)
-	var p http.Protocols
-	p.SetUnencryptedHTTP2(true)
-	w.client.Transport.(*http.Transport).Protocols = &p
+	useHTTP2(w.client)
 	for _, query := range []string{"a HTTP/1.1", "a\xff", "a#b"} {
 		r := w.request("GET", "/", nil)
 		r.URL.RawQuery = query
 		if response, body := w.do(r); reasonOf(t, response, body) != Malformed {
 			t.Errorf("%q: %s", query, response.Status)
 		}
-	}
-}
-
-// TestSupervisors are alive when a child is added.
-func TestSupervisors(t *testing.T) {
-	if !canTellPeers() {
-		t.Skip("needs Linux 6.5")
-	}
-	w := newWorld(t, echo, nil)
-	command := exec.Command("true")
-	if err := command.Run(); err != nil {
-		t.Skip(err)
-	}
-	if _, err := w.broker.Add(ChildConfig{Supervisor: command.Process.Pid}); err == nil {
-		t.Error("a child of a process that has ended")
 	}
 }
 
@@ -456,9 +364,7 @@ func TestStress(t *testing.T) {
 	for i := range 8 {
 		client := newClient(t)
 		if i%2 == 0 {
-			var p http.Protocols
-			p.SetUnencryptedHTTP2(true)
-			client.Transport.(*http.Transport).Protocols = &p
+			useHTTP2(client)
 		}
 		clients.Go(func() {
 			for time.Now().Before(end) {
@@ -515,30 +421,76 @@ func TestUpstreamEndsInUpgrade(t *testing.T) {
 	}
 }
 
-// FuzzScrubber wants no token in what comes out, however it came, and the rest as it was.
-func FuzzScrubber(f *testing.F) {
-	f.Add("a secret-token b", uint8(1))
-	f.Add("secret-secret-token-tokensecret", uint8(3))
-	f.Fuzz(func(t *testing.T, in string, n uint8) {
-		texts := []string{"secret-token-and-more", "secret-token", "okt"}
-		s := newScrubber(&pieces{in, int(n) + 1}, func() []string { return texts })
-		out, err := io.ReadAll(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		whole, _ := io.ReadAll(newScrubber(&pieces{in, len(in) + 1}, func() []string { return texts }))
-		if string(out) != string(whole) {
-			t.Errorf("%q in pieces of %d is %q, and at once %q", in, n, out, whole)
-		}
-		for part := range strings.SplitSeq(string(out), mask) {
-			for _, text := range texts {
-				if strings.Contains(part, text) {
-					t.Errorf("%q in pieces of %d is %q", in, n, out)
-				}
-			}
-		}
-		if first, _ := first(in, texts); !strings.HasPrefix(string(out), in[:first]) {
-			t.Errorf("%q is %q", in, out)
-		}
+// TestHints passes on so many of what comes before an answer, and no more.
+func TestHints(t *testing.T) {
+	upstream := upstreamOf(t, func(c net.Conn) {
+		readHead(c)
+		io.WriteString(c, strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 2*maxHints)+"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 	})
+	w := newWorld(t, echo, func(c *Config) { c.Routes[0].Upstream = upstream })
+	c := w.open("GET /", "Connection: close")
+	b, err := io.ReadAll(c)
+	if n := strings.Count(string(b), " 103 "); n != maxHints || !strings.Contains(string(b), " 200 ") || err != nil {
+		t.Errorf("%d, %v: %s", n, err, b)
+	}
+}
+
+// TestProxy has a transport that would show the token to a proxy.
+func TestProxy(t *testing.T) {
+	proxy := func(*http.Request) (*url.URL, error) { return url.Parse("http://proxy.example") }
+	for upstream, good := range map[string]bool{"http://127.0.0.1:1": false, "https://service.example": true} {
+		b, err := New(Config{Source: new(rotating), Routes: []Route{{Upstream: upstream}}, Transport: &http.Transport{Proxy: proxy}})
+		if (err == nil) != good {
+			t.Errorf("%s: %v", upstream, err)
+		}
+		if err == nil {
+			b.Close()
+			b.Close() // as often as one likes
+		}
+	}
+}
+
+// TestFailingIsSaidOnce has an upstream fail, and answer again.
+func TestFailingIsSaidOnce(t *testing.T) {
+	var b bytes.Buffer
+	var fails atomic.Bool
+	fails.Store(true)
+	w := newWorld(t, func(w http.ResponseWriter, r *http.Request) {
+		if fails.Load() {
+			panic(http.ErrAbortHandler)
+		}
+	}, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&b, nil)) })
+	get := func() {
+		response, _ := w.do(w.request("GET", "/", nil))
+		response.Body.Close()
+	}
+	get()
+	get()
+	fails.Store(false)
+	get()
+	get()
+	w.token.set(t, phantom.New(false), "")
+	get()
+	get()
+	w.token.set(t, realToken, "")
+	get()
+	w.child.Remove()
+	w.child.Remove() // as often as one likes
+	w.broker.Close()
+	for said, n := range map[string]int{"an upstream fails": 1, "the upstream answers again": 1, "there is no token for requests\"": 1, "there is a token for requests again": 1} {
+		if strings.Count(b.String(), said) != n {
+			t.Errorf("%q is not said once: %s", said, b.String())
+		}
+	}
+}
+
+// TestManyNames counts so many children by name, and the rest without.
+func TestManyNames(t *testing.T) {
+	var m meter
+	for i := range maxKeys + 100 {
+		m.count(&Record{Child: fmt.Sprint(i)}, new(counted))
+	}
+	if len(m.requests) != maxKeys+1 || m.requests[key{}].requests != 100 {
+		t.Errorf("%d keys, %+v", len(m.requests), m.requests[key{}])
+	}
 }

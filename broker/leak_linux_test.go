@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"testing"
+	"time"
 )
 
 // TestDescriptors has none be left open, of listeners, peers, supervisors and upstreams.
@@ -39,4 +40,14 @@ func TestDescriptors(t *testing.T) {
 		once()
 	}
 	eventually(t, func() bool { return open() <= before })
+}
+
+// eventually waits for a condition.
+func eventually(t testing.TB, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !condition(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("waited in vain")
+		}
+	}
 }

@@ -3,8 +3,11 @@
 package broker
 
 import (
+	"context"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -113,4 +116,59 @@ func TestSocketPhantom(t *testing.T) {
 	if response, _ := do(t, client, r); response.StatusCode != 200 {
 		t.Errorf("with: %s", response.Status)
 	}
+}
+
+// socket listens on a Unix socket, and returns a client that connects there.
+func (w *world) socket() (*Listener, *http.Client) {
+	w.t.Helper()
+	path := filepath.Join(shortDir(w.t), "s", "socket")
+	l := w.listen("unix:" + path)
+	client := newClient(w.t)
+	client.Transport.(*http.Transport).DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}
+	return l, client
+}
+
+// TestListenerRoutes has two listeners be for two upstreams.
+func TestListenerRoutes(t *testing.T) {
+	w := newWorld(t, echo, nil)
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "other") }))
+	defer other.Close()
+	socket := "unix:" + shortDir(t) + "/d/s"
+	b, err := New(Config{Source: w.token, Routes: []Route{{Upstream: w.upstream.URL}, {Upstream: other.URL, Listener: socket}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	child, _ := b.Add(ChildConfig{})
+	for address, want := range map[string]string{socket: "other", "127.0.0.1:0": "hello\n"} {
+		l, err := b.Listen(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, base := newClient(t), l.URL()
+		if path, ok := strings.CutPrefix(base, "unix:"); ok {
+			base = "http://localhost"
+			client.Transport.(*http.Transport).DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "unix", path)
+			}
+		}
+		r, _ := http.NewRequest("GET", base, nil)
+		child.Phantom().SetHeader(r.Header)
+		if _, body := do(t, client, r); body != want {
+			t.Errorf("%s: %q, want %q", address, body, want)
+		}
+	}
+}
+
+// shortDir is a directory whose path leaves room for a socket's.
+func shortDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "b-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }

@@ -224,7 +224,7 @@ func TestRotation(t *testing.T) {
 			if _, err := io.ReadFull(c.in, make([]byte, 4)); err != nil {
 				t.Fatal(err)
 			}
-			w.token.set(t, "sk-ant-cc-made-up-newer-token-of-a-test", "")
+			w.token.set(t, newerToken, "")
 			if closes {
 				// The upstream learns of it at once, the client after the frame.
 				if opcode, payload, err := readFrame(upstream.in); err != nil || opcode != 8 || payload != "\x03\xf0"+closeReason {

@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	realToken  = "sk-ant-cc-made-up-real-token-of-a-test"
+	newerToken = "sk-ant-cc-made-up-newer-token-of-a-test"
 	sessionKey = "sk-ant-sid01-made-up-real-key-of-a-test"
 )
 
@@ -137,6 +136,13 @@ func newClient(t testing.TB) *http.Client {
 	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
+// useHTTP2 has a client use HTTP/2 without TLS.
+func useHTTP2(c *http.Client) {
+	var p http.Protocols
+	p.SetUnencryptedHTTP2(true)
+	c.Transport.(*http.Transport).Protocols = &p
+}
+
 func (w *world) listen(address string) *Listener {
 	w.t.Helper()
 	l, err := w.broker.Listen(address)
@@ -144,18 +150,6 @@ func (w *world) listen(address string) *Listener {
 		w.t.Fatal(err)
 	}
 	return l
-}
-
-// socket listens on a Unix socket, and returns a client that connects there.
-func (w *world) socket() (*Listener, *http.Client) {
-	w.t.Helper()
-	path := filepath.Join(shortDir(w.t), "s", "socket")
-	l := w.listen("unix:" + path)
-	client := newClient(w.t)
-	client.Transport.(*http.Transport).DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", path)
-	}
-	return l, client
 }
 
 // request returns one that carries the phantom.
@@ -214,19 +208,8 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	w.Header()["X-Got-Authorization"] = r.Header["Authorization"]
 	w.Header()["X-Got-Cookie"] = r.Header["Cookie"]
 	w.Header()["X-Got-Organization"] = r.Header["X-Organization-Uuid"]
-	n, _ := io.Copy(io.Discard, r.Body)
+	io.Copy(io.Discard, r.Body)
 	w.Header()["X-Got-Path"] = []string{r.RequestURI}
 	w.Header().Set("X-Got-Host", r.Host)
-	_ = n
 	io.WriteString(w, "hello\n")
-}
-
-// eventually waits for a condition.
-func eventually(t testing.TB, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !condition(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("waited in vain")
-		}
-	}
 }

@@ -42,7 +42,8 @@ request must carry. Whoever has that may use the broker, on any of its listeners
 'ingressauth run --deliver broker' starts a command with a broker of its own, which knows
 the command's processes, and ends with it.
 
-The token comes --from where 'ingressauth run' gets it. It runs until SIGINT or SIGTERM.`,
+The token comes --from where 'ingressauth run' gets it. It runs until SIGINT, SIGTERM,
+SIGHUP or SIGQUIT.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := errors.Join(source.check(cmd), options.check(cmd)); err != nil {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,9 +34,7 @@ const defaultListen = "127.0.0.1:0"
 
 // register adds their flags, and returns their names.
 func (o *brokerOptions) register(cmd *cobra.Command) (names []string) {
-	flags := cmd.Flags()
-	before := make(map[string]bool)
-	flags.VisitAll(func(f *pflag.Flag) { before[f.Name] = true })
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	o.allow.of = &o.upstreams
 	o.foreign = &oneOf{"refuse", []string{"refuse", "pass"}}
 	o.streams = &oneOf{"keep", []string{"keep", "close"}}
@@ -47,13 +46,10 @@ func (o *brokerOptions) register(cmd *cobra.Command) (names []string) {
 	flags.BoolVar(&o.scrub, "scrub-bodies", false, "look for the token in the bodies of answers, too")
 	flags.StringVar(&o.accessLog, "access-log", "", "append a line of JSON for each request to this `file`")
 	flags.StringVar(&o.metrics, "metrics", "", "answer at /metrics of this `address`, 127.0.0.1:PORT, with counters in the form of OpenMetrics")
+	cmd.Flags().AddFlagSet(flags)
+	flags.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 	cmd.RegisterFlagCompletionFunc("foreign", cobra.FixedCompletions(o.foreign.words, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RegisterFlagCompletionFunc("streams", cobra.FixedCompletions(o.streams.words, cobra.ShellCompDirectiveNoFileComp))
-	flags.VisitAll(func(f *pflag.Flag) {
-		if !before[f.Name] {
-			names = append(names, f.Name)
-		}
-	})
 	return names
 }
 
@@ -90,46 +86,76 @@ type held struct {
 }
 
 // open makes a broker, and has it listen.
-func (o *brokerOptions) open(c broker.Config) (h *held, err error) {
-	h = new(held)
-	defer func() {
-		if err != nil {
-			h.close()
-		}
-	}()
+func (o *brokerOptions) open(c broker.Config) (*held, error) {
+	h := new(held)
+	if err := h.open(o, c); err != nil {
+		h.close()
+		return nil, err
+	}
+	return h, nil
+}
+
+func (h *held) open(o *brokerOptions, c broker.Config) (err error) {
 	if o.accessLog != "" {
 		h.log, err = os.OpenFile(o.accessLog, os.O_WRONLY|os.O_APPEND|os.O_CREATE|nonBlock, 0o600)
 		if err != nil {
-			return h, fmt.Errorf("--access-log: open the file: %w", readfile.WithoutPath(err))
+			return fmt.Errorf("--access-log: open the file: %w", readfile.WithoutPath(err))
 		}
 		c.Observe = broker.AccessLog(h.log)
 	}
-	if h.Broker, err = broker.New(c); err != nil {
-		return h, ofBroker(err)
+	addresses, err := o.addresses(c.Routes)
+	if err != nil {
+		return err
 	}
-	addresses := o.listen
-	if len(addresses) == 0 {
-		addresses = []string{defaultListen}
+	if h.Broker, err = broker.New(c); err != nil {
+		return ofBroker(err)
 	}
 	for _, address := range addresses {
-		if path, ok := strings.CutPrefix(address, "unix:"); ok && !filepath.IsAbs(path) {
-			if path, err = filepath.Abs(path); err != nil {
-				return h, err
-			}
-			address = "unix:" + path
-		}
 		l, err := h.Listen(address)
 		if err != nil {
-			return h, ofBroker(err)
+			return ofBroker(err)
 		}
 		h.listeners = append(h.listeners, l)
 	}
 	if o.metrics != "" {
 		if err = h.serveMetrics(o.metrics); err != nil {
-			return h, fmt.Errorf("--metrics: %w", err)
+			return fmt.Errorf("--metrics: %w", err)
 		}
 	}
-	return h, nil
+	return nil
+}
+
+// addresses returns those to listen on, and has these routes name them in the same way.
+func (o *brokerOptions) addresses(routes []broker.Route) (list []string, err error) {
+	for _, address := range o.listen {
+		if address, err = absolute(address); err != nil {
+			return nil, err
+		}
+		list = append(list, address)
+	}
+	if len(list) == 0 {
+		list = []string{defaultListen}
+	}
+	for i := range routes {
+		r := &routes[i]
+		if r.Listener, err = absolute(r.Listener); err != nil {
+			return nil, err
+		}
+		if r.Listener != "" && !slices.Contains(list, r.Listener) {
+			return nil, usageError("--upstream names a listener that no --listen has: write both in the same way")
+		}
+	}
+	return list, nil
+}
+
+// absolute returns an address, with an absolute path if it is a socket's.
+func absolute(address string) (string, error) {
+	path, ok := strings.CutPrefix(address, "unix:")
+	if !ok || path == "" || filepath.IsAbs(path) {
+		return address, nil
+	}
+	path, err := filepath.Abs(path)
+	return "unix:" + path, err
 }
 
 // metricsTime bounds how long a request for counters may take.

@@ -12,6 +12,7 @@ import (
 	"github.com/ingressauth/ingressauth"
 	"github.com/ingressauth/ingressauth/broker"
 	"github.com/ingressauth/ingressauth/internal/exposure"
+	"github.com/ingressauth/ingressauth/internal/tokentext"
 	"github.com/ingressauth/ingressauth/launch"
 )
 
@@ -48,18 +49,11 @@ func (o *runOptions) checkBroker(changed func(flag string) bool, flags []string)
 		return usageError("--user needs a name or a number, and has an empty one (is a variable not set?)")
 	}
 	for _, name := range o.urlEnv {
-		if !isVariable(name) {
+		if !tokentext.IsVariable(name) {
 			return usageError("--url-env takes the name of a variable: letters, digits and _, and no digit first")
 		}
 	}
 	return nil
-}
-
-// isVariable reports whether a text can be the name of a variable (POSIX, XBD 8.1).
-func isVariable(s string) bool {
-	return s != "" && strings.IndexFunc(s, func(r rune) bool {
-		return r != '_' && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
-	}) < 0 && (s[0] < '0' || s[0] > '9')
 }
 
 // hold begins to hold the token for the command: it takes it from what the command will

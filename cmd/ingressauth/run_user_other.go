@@ -10,9 +10,8 @@ import (
 
 // account is a user as whom the command is to run. There is none here.
 type account struct {
-	name, home string
-	uid, gid   int
-	groups     []int
+	uid, gid int
+	groups   []int
 }
 
 // lookupAccount says that the command cannot run as another user here.

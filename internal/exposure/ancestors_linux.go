@@ -1,6 +1,7 @@
 package exposure
 
 import (
+	"bytes"
 	"io"
 	"os"
 	"strconv"
@@ -10,8 +11,13 @@ import (
 	"github.com/ingressauth/ingressauth/internal/proctree"
 )
 
-// maxEnviron bounds how much of an environment is read, in bytes: no process can be started with more.
-const maxEnviron = 6 << 20
+const (
+	// maxAncestors bounds how many processes are looked at.
+	maxAncestors = 64
+	// maxEnviron bounds how much of an environment is read, in bytes: no process can be started
+	// with more.
+	maxEnviron = 6 << 20
+)
 
 // ancestors looks at the environments of a process and of those that it descends from.
 func (l *looker) ancestors() (found []Finding) {
@@ -60,4 +66,17 @@ func (l *looker) name(pid int) string {
 		return "?"
 	}
 	return l.shown(strings.TrimSuffix(string(b), "\n"))
+}
+
+// variables returns the names of those that have a token, of an environment as the kernel has it.
+func (l *looker) variables(environ []byte) (names []string) {
+	if !l.hold(environ) { // which is the rule
+		return nil
+	}
+	for entry := range bytes.SplitSeq(environ, []byte{0}) {
+		if name, value, ok := strings.Cut(string(entry), "="); ok && l.hold([]byte(value)) {
+			names = append(names, l.shown(name))
+		}
+	}
+	return names
 }

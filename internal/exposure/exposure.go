@@ -60,12 +60,8 @@ func (f Finding) String() string {
 	}
 }
 
-const (
-	// maxAncestors bounds how many processes are looked at.
-	maxAncestors = 64
-	// maxFile bounds how much of a file is read, in bytes. Settings are smaller.
-	maxFile = 1 << 20
-)
+// maxFile bounds how much of a file is read, in bytes. Settings are smaller.
+const maxFile = 1 << 20
 
 // Find looks for tokens that the command's user could read: in the environments of a process
 // and its ancestors (Linux), and in files. It looks at nothing else: other processes' environments
@@ -119,19 +115,6 @@ func (l *looker) shown(s string) string {
 		return strconv.Quote(s)
 	}
 	return s
-}
-
-// variables returns the names of those that have a token, of an environment as the kernel has it.
-func (l *looker) variables(environ []byte) (names []string) {
-	if !l.hold(environ) { // which is the rule
-		return nil
-	}
-	for entry := range bytes.SplitSeq(environ, []byte{0}) {
-		if name, value, ok := strings.Cut(string(entry), "="); ok && l.hold([]byte(value)) {
-			names = append(names, l.shown(name))
-		}
-	}
-	return names
 }
 
 // file reports whether a file holds a token, and the command can read it.

@@ -1,5 +1,5 @@
 // Package loopback says which hosts are this machine, so that plain HTTP to them shows
-// nothing to a network.
+// nothing to a network, and listens there.
 package loopback
 
 import (

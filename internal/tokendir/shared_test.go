@@ -70,11 +70,11 @@ func TestNewFor(t *testing.T) {
 		if got, want := as(user, `cat "$0" "$1"`, d.TokenPath(), d.StatusPath()), text+"status of "+text; got != want {
 			t.Errorf("the user reads %q, want %q", got, want)
 		}
-		if got := as(user+1, `cat "$0"; ls "$1"`, d.TokenPath(), d.Path()); strings.Contains(got, text) || strings.Count(got, "denied") != 2 {
+		if got := as(user+1, `cat "$0"; ls "$1"`, d.TokenPath(), d.path); strings.Contains(got, text) || strings.Count(got, "denied") != 2 {
 			t.Errorf("another reads %q", got)
 		}
 	}
-	for path, mode := range map[string]os.FileMode{d.Path(): os.ModeDir | 0o700, d.TokenPath(): 0o600, d.StatusPath(): 0o600} {
+	for path, mode := range map[string]os.FileMode{d.path: os.ModeDir | 0o700, d.TokenPath(): 0o600, d.StatusPath(): 0o600} {
 		info, err := os.Lstat(path)
 		if err != nil {
 			t.Fatal(err)
@@ -83,10 +83,10 @@ func TestNewFor(t *testing.T) {
 			t.Errorf("%s: mode %v, of %d:%d", path, info.Mode(), st.Uid, st.Gid)
 		}
 	}
-	if filepath.Dir(d.Path()) != dir {
-		t.Errorf("it is %s", d.Path())
+	if filepath.Dir(d.path) != dir {
+		t.Errorf("it is %s", d.path)
 	}
-	if info, err := d.Root().Stat("."); err != nil || info.Mode().Perm() != 0o700 {
+	if info, err := os.Stat(d.path); err != nil || info.Mode().Perm() != 0o700 {
 		t.Error(info, err)
 	}
 	if err := d.Remove(); err != nil {
@@ -109,7 +109,7 @@ func TestLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out := as(user, `ln -s "$1" "$0/token" && ln -s "$1" "$0/status"`, d.Path(), victim); out != "" {
+	if out := as(user, `ln -s "$1" "$0/token" && ln -s "$1" "$0/status"`, d.path, victim); out != "" {
 		t.Fatal(out)
 	}
 	if err := d.Write(token(t, "first")); err != nil {
@@ -119,7 +119,7 @@ func TestLinks(t *testing.T) {
 		t.Errorf("the user reads %q", got)
 	}
 	// The directory is the user's own, who may move it: what is written goes where it is.
-	if out := as(user, `mv "$0" "$1/moved" && mkdir "$1/trap" && ln -s "$1/trap" "$0"`, d.Path(), dir); out != "" {
+	if out := as(user, `mv "$0" "$1/moved" && mkdir "$1/trap" && ln -s "$1/trap" "$0"`, d.path, dir); out != "" {
 		t.Fatal(out)
 	}
 	if err := d.Write(token(t, "second")); err != nil {

@@ -161,12 +161,6 @@ func sweep(parent *os.Root, prefix string) {
 	}
 }
 
-// Path returns the path of the directory.
-func (d *Dir) Path() string { return d.path }
-
-// Root returns the directory, for what else is to be in it. It is closed by Remove.
-func (d *Dir) Root() *os.Root { return d.dir }
-
 // TokenPath returns the path of the token file.
 func (d *Dir) TokenPath() string { return filepath.Join(d.path, tokenName) }
 

@@ -120,3 +120,14 @@ func isPlain(w string) bool {
 	}
 	return true
 }
+
+// IsVariable reports whether s is a name that every shell takes (POSIX, XBD 8.1).
+func IsVariable(s string) bool {
+	for i, r := range s {
+		letter := r == '_' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+		if !letter && (i == 0 || r < '0' || r > '9') {
+			return false
+		}
+	}
+	return s != ""
+}
