@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ingressauth/ingressauth/internal/jwt"
+	"github.com/ingressauth/ingressauth/internal/phantom"
 	"github.com/ingressauth/ingressauth/internal/readfile"
 	"github.com/ingressauth/ingressauth/internal/tokentext"
 )
@@ -242,7 +243,8 @@ func (r *Resolver) nextFile(ctx context.Context, f tokenFile) (tokenFile, error)
 // persist writes the token for others, and never makes their file an older one.
 func (r *Resolver) persist(text string, notes *journal) {
 	p := r.Profile.WithDefaults()
-	if !isTrue(os.Getenv(p.RemoteVariable)) {
+	// A phantom would take the place of a token that others have need of.
+	if !isTrue(os.Getenv(p.RemoteVariable)) || phantom.Is(text) {
 		return
 	}
 	if !r.Compat {

@@ -63,7 +63,7 @@ func (b *Broker) listen(address string) (*Listener, error) {
 	}
 	var err error
 	if l.inner, err = loopback.Listen(address); err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+		return nil, err
 	}
 	own := l.inner.Addr().String()
 	l.url = "http://" + own

@@ -37,7 +37,7 @@ func startConfined(cmd *exec.Cmd) error {
 	cmd.SysProcAttr = attr
 	return landlock.Do(func() error {
 		if err := cmd.Start(); errors.Is(err, unix.EPERM) { // which is not what files return
-			return fmt.Errorf("%w: a confined child is started by means of ptrace, which must not be forbidden, or in use by a debugger", err)
+			return fmt.Errorf("%w: a confined child is started by means of ptrace, which must not be forbidden, or in use by a debugger", unix.EPERM)
 		} else if err != nil {
 			return err
 		}

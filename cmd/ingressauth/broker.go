@@ -116,6 +116,7 @@ func serve(cmd *cobra.Command, o *sourceOptions, options *brokerOptions, life ti
 	}
 	log := slog.New(reported{func(message string) { warn(cmd.ErrOrStderr(), message) }})
 	resolver.Log = log
+	os.Unsetenv(resolver.Profile.WithDefaults().RemoteVariable) // nothing is written for others
 	source := ingressauth.Renewer(resolver)
 	if o.from.renews() {
 		inner, err := o.newSource(resolver, func(c *exec.Cmd) error {

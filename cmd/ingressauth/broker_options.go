@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ingressauth/ingressauth"
 	"github.com/ingressauth/ingressauth/broker"
 	"github.com/ingressauth/ingressauth/internal/loopback"
 	"github.com/ingressauth/ingressauth/internal/readfile"
@@ -57,6 +58,24 @@ func (o *brokerOptions) register(cmd *cobra.Command) (names []string) {
 func (o *brokerOptions) check(cmd *cobra.Command) error {
 	if len(o.upstreams) == 0 {
 		return usageError("--upstream is missing: name the origin that requests go to, as https://service.example")
+	}
+	c := o.config()
+	c.Source = ingressauth.Static(ingressauth.Token{})
+	b, err := broker.New(c)
+	if err != nil {
+		return usageError("--upstream or --allow: " + ofBroker(err).Error())
+	}
+	b.Close()
+	for _, address := range o.listen {
+		if !strings.HasPrefix(address, "unix:") && loopback.Check(address) != nil {
+			return usageError("--listen takes unix:PATH, or a loopback address and a port, as 127.0.0.1:8080: others can be reached from the network")
+		}
+	}
+	if o.metrics != "" && loopback.Check(o.metrics) != nil {
+		return usageError("--metrics takes a loopback address and a port, as 127.0.0.1:9090")
+	}
+	if _, err := o.addresses(o.upstreams); err != nil {
+		return err
 	}
 	for _, name := range []string{"access-log", "metrics"} {
 		if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "" {

@@ -3,15 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
 	"runtime"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"github.com/ingressauth/ingressauth/internal/proctree"
 	"github.com/ingressauth/ingressauth/internal/tokendir"
@@ -157,13 +156,10 @@ func (g *guarding) outcome() error {
 		fmt.Errorf("the supervising process was ended by signal %d, and with it the command and all that it had started", number), err)}
 }
 
-// isGuarded reports whether the process that has started this one is a guard.
+// isGuarded reports whether the process that has started this one is a guard: nobody else asks the
+// kernel to be told of its own death in that way. /proc may be closed to us.
 func isGuarded() bool {
-	own, err := os.Stat("/proc/self/exe")
-	parent, e := os.Stat(fmt.Sprintf("/proc/%d/exe", os.Getppid()))
-	if errors.Is(e, fs.ErrPermission) { // it has hidden itself, as who holds a token does
-		arguments, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", os.Getppid()))
-		return err == nil && string(arguments) == strings.Join(slices.Delete(slices.Clone(os.Args), 1, 2), "\x00")+"\x00"
-	}
-	return err == nil && e == nil && os.SameFile(own, parent)
+	var told int32
+	_, _, errno := unix.Syscall(unix.SYS_PRCTL, unix.PR_GET_PDEATHSIG, uintptr(unsafe.Pointer(&told)), 0)
+	return errno == 0 && told == int32(unix.SIGTERM)
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"io"
 	"os"
 	"strconv"
 
@@ -53,28 +51,30 @@ func keepInherited() (restore func()) {
 	}
 }
 
-// maxSecret bounds what is read of a file that may hold a token, in bytes.
-const maxSecret = 128 << 10
+// maxSearch bounds how much of an inherited file is looked into, in bytes.
+const maxSearch = 16 << 20
 
-// keepHolding has no child inherit a file that holds this text, and returns their numbers. A
-// pipe or a socket is not read.
-func keepHolding(text string) (kept []int) {
-	for _, n := range inherited() {
-		path := "/proc/self/fd/" + strconv.Itoa(n)
-		info, err := os.Stat(path)
-		if err != nil || !info.Mode().IsRegular() || info.Size() > maxSecret {
+// searchInherited returns which of the standard streams and of what was inherited are files that
+// hold one of these texts, and those that are too large to say (false). They are read where their
+// offsets are not moved; a pipe or a socket is not read.
+func searchInherited(texts []string) map[int]bool {
+	found := make(map[int]bool)
+	for _, n := range append(inherited(), 0, 1, 2) {
+		var info unix.Stat_t
+		if unix.Fstat(n, &info) != nil || info.Mode&unix.S_IFMT != unix.S_IFREG || info.Size == 0 {
 			continue
 		}
-		f, err := os.Open(path) // with an offset of its own
-		if err != nil {
+		if info.Size > maxSearch {
+			if n > 2 {
+				found[n] = false
+			}
 			continue
 		}
-		b, _ := io.ReadAll(io.LimitReader(f, maxSecret))
-		f.Close()
-		if bytes.Contains(b, []byte(text)) {
-			keepFromChildren(n)
-			kept = append(kept, n)
+		b := make([]byte, info.Size)
+		got, err := unix.Pread(n, b, 0)
+		if err == nil && holds(string(b[:got]), texts) { // else it is not open for reading
+			found[n] = true
 		}
 	}
-	return kept
+	return found
 }

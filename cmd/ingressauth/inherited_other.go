@@ -11,5 +11,5 @@ func keepInherited() (restore func()) { return func() {} }
 // isGuarded reports whether this process may supervise.
 func isGuarded() bool { return true }
 
-// keepHolding does nothing, as little is inherited here that has a number.
-func keepHolding(string) []int { return nil }
+// searchInherited finds nothing, as nothing tells here what was inherited.
+func searchInherited([]string) map[int]bool { return nil }

@@ -36,7 +36,9 @@ func (o *output) Write(p []byte) (int, error) {
 // complain says what is wrong on one line, and what to do on another.
 func complain(w io.Writer, err error, hint string) {
 	warn(w, err.Error())
-	fmt.Fprintf(w, "hint: %s\n", hint)
+	if hint != "" {
+		fmt.Fprintf(w, "hint: %s\n", hint)
+	}
 }
 
 // warn says something on one line, with nothing in it that could harm a terminal:

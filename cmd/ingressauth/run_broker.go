@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	patterns "path"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -11,7 +12,9 @@ import (
 
 	"github.com/ingressauth/ingressauth"
 	"github.com/ingressauth/ingressauth/broker"
+	"github.com/ingressauth/ingressauth/internal/access"
 	"github.com/ingressauth/ingressauth/internal/exposure"
+	"github.com/ingressauth/ingressauth/internal/phantom"
 	"github.com/ingressauth/ingressauth/internal/tokentext"
 	"github.com/ingressauth/ingressauth/launch"
 )
@@ -59,15 +62,23 @@ func (o *runOptions) checkBroker(changed func(flag string) bool, flags []string)
 // hold begins to hold the token for the command: it takes it from what the command will
 // inherit, says where else the command could find it, and listens.
 func (s *supervisor) hold(t ingressauth.Token) error {
-	if err := hide(); err != nil {
-		return err
-	}
 	debug.SetGCPercent(collectAt)
-	s.keepDescriptors(t)
-	s.environ = s.withhold(s.environ, t)
-	if err := s.expose(t); err != nil {
+	p := s.resolver.Profile.WithDefaults()
+	for _, name := range s.options.urlEnv {
+		if slices.Contains([]string{p.TokenVariable, p.DescriptorVariable, p.FileVariable, p.RemoteVariable, p.OrganizationVariable}, name) {
+			return errors.New("--url-env names a variable that has to do with tokens: name another")
+		}
+	}
+	texts := []string{t.Reveal()}
+	if own := strings.TrimSpace(s.variable(p.TokenVariable)); own != "" && own != texts[0] && !phantom.Is(own) {
+		texts = append(texts, own)
+	}
+	s.findings = nil
+	s.keepDescriptors(p, texts)
+	if err := s.expose(p, texts); err != nil {
 		return err
 	}
+	s.environ = s.withhold(p, texts)
 	c := s.options.broker.config()
 	c.Source, c.Log = s.source(), s.events.logger()
 	var err error
@@ -80,10 +91,55 @@ func (s *supervisor) hold(t ingressauth.Token) error {
 	for _, name := range append([]string{brokerVariable}, s.options.urlEnv...) {
 		s.environ = append(without(s.environ, name), name+"="+s.held.url())
 	}
+	s.environ = withoutProxy(s.environ)
 	for i, argument := range s.command[1:] {
 		s.command[1+i] = strings.ReplaceAll(argument, urlWord, s.held.url())
 	}
 	return nil
+}
+
+// variable returns one that run was started with. In this process's own environment some are not
+// as they were.
+func (s *supervisor) variable(name string) string {
+	for _, entry := range slices.Backward(s.inherited) {
+		if value, ok := strings.CutPrefix(entry, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// scrub is what launch has to take from the command's variables. Of a command with a broker it was
+// taken before there was what tells of that.
+func (s *supervisor) scrub() []string {
+	if s.held != nil {
+		return nil
+	}
+	return s.options.scrub
+}
+
+// withoutProxy returns these variables with the broker's host among those that clients ask without a
+// proxy, if they have one.
+func withoutProxy(environ []string) []string {
+	const host = "127.0.0.1"
+	proxied := slices.ContainsFunc(environ, func(entry string) bool {
+		name, value, _ := strings.Cut(entry, "=")
+		name = strings.ToLower(name)
+		return value != "" && (name == "http_proxy" || name == "all_proxy")
+	})
+	if !proxied {
+		return environ
+	}
+	for _, name := range []string{"NO_PROXY", "no_proxy"} {
+		list := host
+		for _, entry := range environ {
+			if value, ok := strings.CutPrefix(entry, name+"="); ok && value != "" {
+				list = value + "," + host
+			}
+		}
+		environ = append(without(environ, name), name+"="+list)
+	}
+	return environ
 }
 
 // source is where the broker gets the token.
@@ -96,29 +152,35 @@ func (s *supervisor) source() ingressauth.Renewer {
 
 // letIn has another user, as whom the command is run, connect to the sockets.
 func (s *supervisor) letIn() error {
-	if s.options.account == nil {
+	a := s.options.account
+	if a == nil {
 		return nil
 	}
 	for _, l := range s.held.listeners {
-		if path, ok := strings.CutPrefix(l.URL(), "unix:"); ok {
-			if err := os.Lchown(path, s.options.account.uid, s.options.account.gid); err != nil {
-				return err
-			}
+		path, ok := strings.CutPrefix(l.URL(), "unix:")
+		if !ok {
+			continue
+		}
+		if err := os.Lchown(path, a.uid, a.gid); err != nil {
+			return err
+		}
+		if (access.User{UID: a.uid, Groups: a.groups}).Reach(path) != nil {
+			return fmt.Errorf("--listen: user %d cannot get to the socket: make its directory, mode 0700, that user's", a.uid)
 		}
 	}
 	return nil
 }
 
-// withhold returns these variables without the token: without those that lead to it, and
+// withhold returns the command's variables without the token: without those that lead to it, and
 // without whatever else holds it, of which an event says that.
-func (s *supervisor) withhold(environ []string, t ingressauth.Token) (kept []string) {
-	p := s.resolver.Profile.WithDefaults()
-	for _, entry := range environ {
+func (s *supervisor) withhold(p ingressauth.Profile, texts []string) (kept []string) {
+	for _, entry := range s.environ {
 		name, value, _ := strings.Cut(entry, "=")
 		switch {
 		case name == p.TokenVariable, name == p.DescriptorVariable, name == p.FileVariable:
-		case strings.Contains(value, t.Reveal()):
-			s.events.failure(fmt.Errorf("variable %s held the token, and is kept from the command", name))
+		case holds(value, texts):
+			s.events.failure(fmt.Errorf("variable %s held the token, and is kept from the command", shownName(name)))
+		case slices.ContainsFunc(s.options.scrub, func(pattern string) bool { match, _ := patterns.Match(pattern, name); return match }):
 		default:
 			kept = append(kept, entry)
 		}
@@ -126,27 +188,40 @@ func (s *supervisor) withhold(environ []string, t ingressauth.Token) (kept []str
 	return kept
 }
 
+// holds reports whether one of these is in s.
+func holds(s string, texts []string) bool {
+	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(s, text) })
+}
+
+// shownName is a variable's name for an event.
+func shownName(name string) string {
+	if tokentext.Looks(name) {
+		return tokentext.Hidden
+	}
+	return name
+}
+
 // without returns these variables but one.
 func without(environ []string, name string) []string {
 	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool { return strings.HasPrefix(entry, name+"=") })
 }
 
-// expose looks for the token where the command's user could read it.
-func (s *supervisor) expose(t ingressauth.Token) error {
-	p := s.resolver.Profile.WithDefaults()
-	o := exposure.Options{Texts: []string{t.Reveal()}, UID: os.Geteuid(), Confined: s.options.confine, Files: []string{p.File}}
+// expose looks for tokens of the session where the command's user could read them.
+func (s *supervisor) expose(p ingressauth.Profile, texts []string) error {
+	o := exposure.Options{Texts: texts, Variable: p.TokenVariable, UID: os.Geteuid(), Confined: s.options.confine, Files: []string{p.File}}
 	o.Groups, _ = os.Getgroups()
 	o.Groups = append(o.Groups, os.Getegid())
 	if a := s.options.account; a != nil {
 		o.UID, o.Groups = a.uid, a.groups
 	}
-	if path := os.Getenv(p.FileVariable); path != "" {
+	if path := s.variable(p.FileVariable); path != "" {
 		o.Files = append(o.Files, path)
 	}
-	s.findings = nil
+	if slices.ContainsFunc(s.command, func(argument string) bool { return holds(argument, texts) }) {
+		s.find("the command has a token in its arguments, where every user of this machine can read it")
+	}
 	for _, f := range exposure.Find(o) {
-		s.findings = append(s.findings, f.String())
-		s.events.add(event{Event: eventExposure, Finding: f.String()})
+		s.find(f.String())
 	}
 	if s.options.isolated && len(s.findings) > 0 {
 		return errors.New("--require-isolated: the command could read the token: " + strings.Join(s.findings, "; "))
@@ -154,8 +229,14 @@ func (s *supervisor) expose(t ingressauth.Token) error {
 	return nil
 }
 
-// phantom returns what the command has in place of the token, a new one for each command.
-func (s *supervisor) phantom() (ingressauth.Token, error) {
+// find notes where the command could read the token.
+func (s *supervisor) find(finding string) {
+	s.findings = append(s.findings, finding)
+	s.events.add(event{Event: eventExposure, Finding: finding})
+}
+
+// addChild returns what the command has in place of the token, a new one for each command.
+func (s *supervisor) addChild() (ingressauth.Token, error) {
 	child, err := s.held.Add(broker.ChildConfig{Name: "command", Scheme: s.token.Scheme(), Supervisor: os.Getpid()})
 	if err != nil {
 		return ingressauth.Token{}, err
@@ -165,11 +246,21 @@ func (s *supervisor) phantom() (ingressauth.Token, error) {
 }
 
 // keepDescriptors has the command inherit no descriptor that leads to the token.
-func (s *supervisor) keepDescriptors(t ingressauth.Token) {
-	if n, err := strconv.Atoi(os.Getenv(s.resolver.Profile.WithDefaults().DescriptorVariable)); err == nil && n > 2 {
+func (s *supervisor) keepDescriptors(p ingressauth.Profile, texts []string) {
+	s.helpers.lock.Lock() // while no token command is started, which changes what is inherited
+	defer s.helpers.lock.Unlock()
+	if n, err := strconv.Atoi(s.variable(p.DescriptorVariable)); err == nil && n > 2 {
 		keepFromChildren(n)
 	}
-	for _, n := range keepHolding(t.Reveal()) {
-		s.events.failure(fmt.Errorf("descriptor %d is a file that held the token, and is kept from the command", n))
+	for n, whole := range searchInherited(texts) {
+		switch {
+		case n <= 2:
+			s.find(fmt.Sprintf("the command's standard stream %d is a file that holds a token", n))
+		case whole:
+			keepFromChildren(n)
+			s.events.failure(fmt.Errorf("descriptor %d is a file that held the token, and is kept from the command", n))
+		default:
+			s.find(fmt.Sprintf("the command inherits descriptor %d, a file that is too large to be looked into", n))
+		}
 	}
 }

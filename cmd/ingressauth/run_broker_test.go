@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -176,10 +177,10 @@ func TestRunBrokerRefuses(t *testing.T) {
 		{[]string{"--upstream", "https://a.example"}, 2, "--upstream is for --deliver broker"},
 		{[]string{"--confine"}, 2, "--confine is for --deliver broker"},
 		{[]string{"--listen", "x"}, 2, "--listen is for"},
-		{[]string{"--deliver", "broker", "--upstream", "http://a.example"}, 125, "plain HTTP"},
-		{[]string{"--deliver", "broker", "--upstream", "https://a.example/path"}, 125, "nothing else"},
-		{[]string{"--deliver", "broker", "--upstream", "https://a.example", "--listen", "0.0.0.0:0"}, 125, "loopback"},
-		{[]string{"--deliver", "broker", "--upstream", "https://a.example", "--allow", "GET"}, 125, "rule"},
+		{[]string{"--deliver", "broker", "--upstream", "http://a.example"}, 2, "plain HTTP"},
+		{[]string{"--deliver", "broker", "--upstream", "https://a.example/path"}, 2, "nothing else"},
+		{[]string{"--deliver", "broker", "--upstream", "https://a.example", "--listen", "0.0.0.0:0"}, 2, "loopback"},
+		{[]string{"--deliver", "broker", "--upstream", "https://a.example", "--allow", "GET"}, 2, "rule"},
 		{[]string{"--deliver", "broker", "--allow", "GET /", "--upstream", "https://a.example"}, 2, "--allow takes"},
 		{[]string{"--deliver", "broker", "--upstream", "https://a.example", "--exec"}, 2, "nobody who could hold"},
 		{[]string{"--deliver", "broker", "--upstream", "https://a.example", "--on-rotate", "restart"}, 2, "--on-rotate"},
@@ -187,7 +188,9 @@ func TestRunBrokerRefuses(t *testing.T) {
 		{[]string{"--deliver", "broker", "--upstream", "https://a.example", "--url-env", "1X"}, 2, "--url-env takes"},
 		{[]string{"--deliver", "broker", "--upstream", "https://a.example", "--access-log", ""}, 2, "--access-log has an empty"},
 		{[]string{"--deliver", "broker", "--upstream", "https://a.example", "--access-log", "/nonexistent/x"}, 125, "--access-log: open"},
-		{[]string{"--deliver", "broker", "--upstream", "https://a.example", "--metrics", "0.0.0.0:1"}, 125, "--metrics: an address"},
+		{[]string{"--deliver", "broker", "--upstream", "https://a.example", "--metrics", "0.0.0.0:1"}, 2, "--metrics takes"},
+		{[]string{"--deliver", "broker", "--upstream", "unix:/x=https://a.example"}, 2, "names a listener"},
+		{[]string{"--deliver", "broker", "--upstream", "https://a.example", "--url-env", "CLAUDE_CODE_SESSION_ACCESS_TOKEN"}, 125, "has to do with tokens"},
 		{[]string{"--deliver", "broker", "--upstream", "https://a.example", "--user", ""}, 2, "--user needs"},
 		{[]string{"--deliver", "broker", "--upstream", "https://a.example", "--user", "no-such-user"}, 125, "--user"},
 	} {
@@ -300,14 +303,22 @@ func TestRunIsolated(t *testing.T) {
 		{"a launcher that has it, and a wall", "--confine", `RUN`, 0, ""},
 		{"a file that is the user's own, and a wall", "--confine --from file", `file=$PWD/token; printf %s "$CLAUDE_CODE_SESSION_ACCESS_TOKEN" >$file; chmod 600 $file
 exec env -u CLAUDE_CODE_SESSION_ACCESS_TOKEN CLAUDE_SESSION_INGRESS_TOKEN_FILE=$file RUN`, 125, "token"},
+		{"another token than the one that is used", "--from command:./print", `printf '#!/bin/sh\necho sk-ant-cc-made-up-printed' >print; chmod 700 print
+RUN`, 125, "in the environment of process"},
+		{"a pipe that it does not read", "--confine --from env", `mkfifo pipe; printf %s "$CLAUDE_CODE_SESSION_ACCESS_TOKEN" >pipe & exec env CLAUDE_CODE_WEBSOCKET_AUTH_FILE_DESCRIPTOR=6 RUN 6<pipe`, 0, ""},
+		{"a file that it does not read", "--confine --from env", `file=$PWD/token; printf sk-ant-cc-made-up-other >$file; chmod 600 $file
+exec env CLAUDE_SESSION_INGRESS_TOKEN_FILE=$file RUN`, 125, "token"},
+		{"an argument", "--confine", `exec RUN $CLAUDE_CODE_SESSION_ACCESS_TOKEN`, 125, "in its arguments"},
+		{"a phantom in the file", "--confine", `file=$PWD/token; printf ingressauth-phantom-x >$file; chmod 600 $file
+exec env CLAUDE_SESSION_INGRESS_TOKEN_FILE=$file RUN`, 0, ""},
 		{"a command that prints it", "--from command:./print", `unset CLAUDE_CODE_SESSION_ACCESS_TOKEN; printf '#!/bin/sh\necho sk-ant-cc-made-up-printed' >print; chmod 700 print
 exec RUN`, 0, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			run := "ingressauth run --deliver broker --require-isolated --upstream https://service.example --events events " + test.flags + " -- echo started"
+			run := "ingressauth run --deliver broker --require-isolated --upstream https://service.example --events events " + test.flags + " -- sh -c '(echo started; cat <&6) 2>/dev/null; exit 0' x"
 			cmd := unprivileged(t, "cd tmp; "+strings.ReplaceAll(test.script, "RUN", run))
-			if strings.Contains(test.flags, "print") { // without what its launcher has
+			if test.name == "a command that prints it" { // without what its launcher has
 				cmd.Args = []string{"env", "-u", "CLAUDE_CODE_SESSION_ACCESS_TOKEN", "sh", "-c", cmd.Args[2]}
 				cmd.Path, _ = exec.LookPath("env")
 			}
@@ -602,7 +613,7 @@ func TestBrokerAlone(t *testing.T) {
 		{"", nil, 2, "--upstream"},
 		{"", []string{"--upstream", upstream.URL, "--from", "control"}, 2, "--from control"},
 		{"", []string{"--upstream", upstream.URL, "--expires-in", "-1s"}, 2, "--expires-in takes"},
-		{"", []string{"--upstream", upstream.URL, "--listen", "example.com:80"}, 1, "loopback"},
+		{"", []string{"--upstream", upstream.URL, "--listen", "example.com:80"}, 2, "loopback"},
 		{"", []string{"--upstream", upstream.URL, "word"}, 2, "no arguments"},
 	} {
 		cmd := exec.Command(filepath.Join(commandDir(t), "ingressauth"), append([]string{"broker"}, test.args...)...)
@@ -611,5 +622,99 @@ func TestBrokerAlone(t *testing.T) {
 		if code != test.code || stdout != "" || !strings.Contains(stderr, test.says) {
 			t.Errorf("%q: exit code %d, %q, %q", test.args, code, stdout, stderr)
 		}
+	}
+}
+
+// TestRunBrokerPersists has descriptors be written to the file for others, in a remote session: the
+// token by nobody, and the phantom in the place of none.
+func TestRunBrokerPersists(t *testing.T) {
+	t.Parallel()
+	w := newRunWorld(t)
+	file := filepath.Join(t.TempDir(), "token")
+	profile := filepath.Join(t.TempDir(), "profile.json")
+	if err := os.WriteFile(profile, []byte(fmt.Sprintf(`{"file": %q}`, file)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, pipe, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	io.WriteString(pipe, testToken)
+	pipe.Close()
+	w.set("CLAUDE_CODE_SESSION_ACCESS_TOKEN=", "CLAUDE_CODE_REMOTE=1", "CLAUDE_CODE_WEBSOCKET_AUTH_FILE_DESCRIPTOR=3")
+	cmd := w.run("--profile", profile, "--deliver", "broker,fd", "--upstream", "https://service.example", "--", "sh", "-c",
+		`ingressauth token --profile "$0" | cut -c1-19; echo $CLAUDE_CODE_REMOTE`, profile)
+	cmd.ExtraFiles = []*os.File{r}
+	stdout, stderr, code := w.output(cmd)
+	if code != 0 || stdout != "ingressauth-phantom\n1\n" {
+		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
+	}
+	if b, err := os.ReadFile(file); err == nil {
+		t.Errorf("the file has %q", b)
+	}
+}
+
+// TestRunBrokerDescriptors keeps files from the command that it could read by descriptor alone, and
+// says which it cannot look into.
+func TestRunBrokerDescriptors(t *testing.T) {
+	t.Parallel()
+	w := newRunWorld(t)
+	dir := t.TempDir()
+	var files []*os.File
+	for name, size := range map[string]int{"small": 0, "large": 200 << 10, "huge": maxSearch} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(strings.Repeat("x", size)+testToken), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"small", "large", "huge"} {
+		f, err := os.Open(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		os.Remove(f.Name()) // nobody can open it by its path
+		files = append(files, f)
+	}
+	events := filepath.Join(t.TempDir(), "events")
+	cmd := w.run("--deliver", "broker", "--upstream", "https://service.example", "--events", events, "--", "sh", "-c", `ls /proc/$$/fd | tr "\n" " "`)
+	cmd.ExtraFiles = files
+	stdout, stderr, code := w.output(cmd)
+	if fds := strings.Fields(stdout); code != 0 || slices.Contains(fds, "3") || slices.Contains(fds, "4") || !slices.Contains(fds, "5") {
+		t.Errorf("exit code %d, descriptors %s, %s", code, stdout, stderr)
+	}
+	var said []string
+	for _, e := range readEvents(t, events) {
+		said = append(said, fmt.Sprint(e["error"], e["finding"]))
+	}
+	for _, part := range []string{"descriptor 3 is a file that held", "descriptor 4 is a file that held", "descriptor 5, a file that is too large"} {
+		if !strings.Contains(strings.Join(said, "\n"), part) {
+			t.Errorf("no event says %q: %s", part, said)
+		}
+	}
+}
+
+// TestRunBrokerProxy has clients below not ask a proxy for the broker.
+func TestRunBrokerProxy(t *testing.T) {
+	need(t, "curl")
+	t.Parallel()
+	w := newRunWorld(t)
+	upstream := newUpstream(t, testToken)
+	w.set("http_proxy=http://127.0.0.1:9", "no_proxy=other.example")
+	stdout, stderr, code := w.output(w.run("--deliver", "broker", "--upstream", upstream.URL, "--scrub", "*_SESSION_*", "--scrub", "INGRESS*", "--", "sh", "-c",
+		`curl -sS -H "Authorization: Bearer $CLAUDE_CODE_SESSION_ACCESS_TOKEN" "$INGRESSAUTH_BROKER/x"; echo " $no_proxy"`))
+	if code != 0 || stdout != "served /x other.example,127.0.0.1\n" {
+		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
+	}
+}
+
+// TestRunHidesEarly has run be hidden while it still waits for the token.
+func TestRunHidesEarly(t *testing.T) {
+	t.Parallel()
+	cmd := unprivileged(t, `cd tmp; printf '#!/bin/sh\nstat -c %%u /proc/$PPID/environ /proc/self/environ >owners; echo sk-ant-cc-made-up' >helper; chmod 755 helper
+ingressauth run --from command:./helper --deliver broker --upstream https://service.example -- cat owners`)
+	out, err := cmd.CombinedOutput()
+	if err != nil || string(out) != "0\n65534\n" {
+		t.Errorf("%v: the owners are %q", err, out)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ingressauth/ingressauth"
+	"github.com/ingressauth/ingressauth/internal/phantom"
 	"github.com/ingressauth/ingressauth/internal/webclient"
 	"github.com/spf13/cobra"
 )
@@ -121,8 +122,9 @@ func facts(s ingressauth.SourceReport, now time.Time) []string {
 func (r *report) phantom(ctx context.Context, resolver *ingressauth.Resolver) ingressauth.Token {
 	for _, s := range r.Sources {
 		if s.Wins && s.Phantom && s.Source != "descriptor" {
-			t, _ := resolver.Token(ctx)
-			return t
+			if t, err := resolver.Token(ctx); err == nil && phantom.Is(t.Reveal()) { // and no other since
+				return t
+			}
 		}
 	}
 	return ingressauth.Token{}

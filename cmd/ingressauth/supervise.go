@@ -34,23 +34,24 @@ const (
 
 // supervisor starts the command, keeps its token fresh, and ends what it has started.
 type supervisor struct {
-	options  *runOptions
-	command  []string
-	environ  []string // that the command would have without us
-	resolver *ingressauth.Resolver
-	renewed  *refresh.Refresher // nil where the token is what the resolver finds
-	closed   chan error         // has what Close of that returns, when that was called
-	status   *statusFile        // nil where renewed is
-	events   *eventLog
-	group    *proctree.Group // nil where none was delegated
-	jobs     *jobs
-	helpers  helpers
-	held     *held         // the broker; nil where the command has the token
-	child    *broker.Child // the command, to that
-	findings []string      // where the command could read the token
-	signals  chan os.Signal
-	feed     *feed        // nil if the command reads our standard input itself
-	passing  chan passing // what the feed says; nil if it says nothing
+	options   *runOptions
+	command   []string
+	inherited []string // variables that run was started with
+	environ   []string // that the command would have without us
+	resolver  *ingressauth.Resolver
+	renewed   *refresh.Refresher // nil where the token is what the resolver finds
+	closed    chan error         // has what Close of that returns, when that was called
+	status    *statusFile        // nil where renewed is
+	events    *eventLog
+	group     *proctree.Group // nil where none was delegated
+	jobs      *jobs
+	helpers   helpers
+	held      *held         // the broker; nil where the command has the token
+	child     *broker.Child // the command, to that
+	findings  []string      // where the command could read the token
+	signals   chan os.Signal
+	feed      *feed        // nil if the command reads our standard input itself
+	passing   chan passing // what the feed says; nil if it says nothing
 
 	// The follower's, while there is one.
 	token      ingressauth.Token
@@ -67,7 +68,12 @@ func (o *runOptions) supervise(cmd *cobra.Command, command []string) error {
 	if !isGuarded() {
 		return usageError("start ingressauth run, which starts this")
 	}
-	s := &supervisor{options: o, command: command, environ: os.Environ(), signals: make(chan os.Signal, 64)}
+	if o.brokered { // before there is anything to hide
+		if err := hide(); err != nil {
+			return &runError{exitRun, err}
+		}
+	}
+	s := &supervisor{options: o, command: command, inherited: os.Environ(), environ: os.Environ(), signals: make(chan os.Signal, 64)}
 	s.jobs = newJobs(s.helpers.reap)
 	listen(s.signals)
 	file, err := o.openEvents()
@@ -88,6 +94,12 @@ func (o *runOptions) supervise(cmd *cobra.Command, command []string) error {
 		if o.account, err = lookupAccount(o.user); err != nil {
 			return &runError{exitRun, fmt.Errorf("--user: %w", err)}
 		}
+		if os.Geteuid() != 0 {
+			return &runError{exitRun, errors.New("--user needs root")}
+		}
+	}
+	if o.brokered { // what is written for subprocesses would be the token
+		os.Unsetenv(s.resolver.Profile.WithDefaults().RemoteVariable)
 	}
 	s.resolver.Log = s.events.logger()
 	if err := proctree.Adopt(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
@@ -240,7 +252,7 @@ func (s *supervisor) letGo() {
 	}
 	discard(os.Stdout)
 	// The descriptor may still be read, if another source fails.
-	number, _ := strconv.Atoi(os.Getenv(s.resolver.Profile.WithDefaults().DescriptorVariable))
+	number, _ := strconv.Atoi(s.variable(s.resolver.Profile.WithDefaults().DescriptorVariable))
 	closeInherited(number)
 }
 
@@ -251,7 +263,7 @@ func (s *supervisor) start() (*launch.Cmd, error) {
 	token := s.token
 	if s.held != nil {
 		var err error
-		if token, err = s.phantom(); err != nil {
+		if token, err = s.addChild(); err != nil {
 			return nil, err
 		}
 	}
@@ -260,7 +272,7 @@ func (s *supervisor) start() (*launch.Cmd, error) {
 		Token:   token,
 		Deliver: s.options.deliver,
 		Profile: s.resolver.Profile,
-		Scrub:   s.options.scrub,
+		Scrub:   s.scrub(),
 		Confine: s.options.confine,
 	}
 	if a := s.options.account; a != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/ingressauth/ingressauth/internal/phantom"
 	"github.com/ingressauth/ingressauth/internal/proctree"
 )
 
@@ -70,11 +71,13 @@ func (l *looker) name(pid int) string {
 
 // variables returns the names of those that have a token, of an environment as the kernel has it.
 func (l *looker) variables(environ []byte) (names []string) {
-	if !l.hold(environ) { // which is the rule
+	if !l.hold(environ) && (l.Variable == "" || !bytes.Contains(environ, []byte(l.Variable+"="))) { // which is the rule
 		return nil
 	}
 	for entry := range bytes.SplitSeq(environ, []byte{0}) {
-		if name, value, ok := strings.Cut(string(entry), "="); ok && l.hold([]byte(value)) {
+		name, value, ok := strings.Cut(string(entry), "=")
+		token := name == l.Variable && strings.TrimSpace(value) != "" && !phantom.Is(value)
+		if ok && (token || l.hold([]byte(value))) {
 			names = append(names, l.shown(name))
 		}
 	}

@@ -13,18 +13,20 @@ import (
 	"unicode/utf8"
 
 	"github.com/ingressauth/ingressauth/internal/access"
+	"github.com/ingressauth/ingressauth/internal/phantom"
 	"github.com/ingressauth/ingressauth/internal/readfile"
 	"github.com/ingressauth/ingressauth/internal/tokentext"
 )
 
 // Options say who the command is, and where to look.
 type Options struct {
-	Texts    []string // the tokens that it must not read
+	Texts    []string // tokens that it must not read
+	Variable string   // the token variable: whatever it holds, but a phantom, is a token
 	UID      int      // its user
 	Groups   []int    // all groups of it, the primary one included
 	Confined bool     // it is in a Landlock domain of its own
 	From     int      // the process with which the ancestors begin; 0 is this one
-	Files    []string // paths that may hold a token
+	Files    []string // token files: whatever is in one, but a phantom, is a token
 }
 
 // Kind is what a token can be read from.
@@ -75,14 +77,12 @@ func Find(o Options) []Finding {
 		}
 	}
 	look := looker{o, texts}
-	if len(texts) > 0 {
-		if !o.Confined {
-			found = look.ancestors()
-		}
-		for _, path := range o.Files {
-			if look.file(path) {
-				found = append(found, Finding{Kind: File, Path: look.shown(path)})
-			}
+	if !o.Confined {
+		found = look.ancestors()
+	}
+	for _, path := range o.Files {
+		if look.file(path) {
+			found = append(found, Finding{Kind: File, Path: look.shown(path)})
 		}
 	}
 	if o.UID == 0 && !o.Confined && runtime.GOOS != "windows" {
@@ -137,5 +137,6 @@ func (l *looker) file(path string) bool {
 		check = nil // then it is enough that we can read it
 	}
 	b, _, _ := readfile.Regular(path, maxFile, check)
-	return l.hold(b)
+	text := tokentext.TrimSpace(string(b))
+	return text != "" && !phantom.Is(text)
 }

@@ -20,17 +20,33 @@ func Is(host string) bool {
 	return err == nil && a.IsLoopback()
 }
 
-// Listen listens on a port of this machine that no network reaches.
+// Check says whether one can listen on an address here: a port of this machine that no network
+// reaches.
+func Check(address string) error {
+	_, err := local(address)
+	return err
+}
+
+// Listen listens there.
 func Listen(address string) (net.Listener, error) {
+	address, err := local(address)
+	if err != nil {
+		return nil, err
+	}
+	return net.Listen("tcp", address)
+}
+
+// local returns an address as a number.
+func local(address string) (string, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || !Is(host) {
-		return nil, errors.New(`an address is a loopback address and a port, as "127.0.0.1:8080": others can be reached from the network`)
+		return "", errors.New(`an address is a loopback address and a port, as "127.0.0.1:8080": others can be reached from the network`)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
-		return nil, errors.New("a port is a number up to 65535; 0 is any that is free")
+		return "", errors.New("a port is a number up to 65535; 0 is any that is free")
 	}
 	if host == "localhost" { // whatever that resolves to
 		host = "127.0.0.1"
 	}
-	return net.Listen("tcp", net.JoinHostPort(host, port))
+	return net.JoinHostPort(host, port), nil
 }
