@@ -23,9 +23,8 @@ type ChildConfig struct {
 	Scheme ingressauth.Scheme
 
 	// Supervisor is the process that the child's processes descend from, and are left to when
-	// their own parents end. What descends from it may use a Unix socket without a phantom. 0
-	// means that the phantom is required everywhere.
-	// No two children have the same one, and it must be alive.
+	// their own parents end. What descends from it may use a Unix socket without a phantom. It
+	// must be alive, and no other child's. 0 means that the phantom is required everywhere.
 	Supervisor int
 
 	// Expires is when the child is removed, if that is not done before. Zero means that it is
@@ -144,6 +143,9 @@ func (c *Child) has(text string) bool {
 
 // childOf returns the child in whose tree the process is that has connected, or nil.
 func (b *Broker) childOf(c *net.UnixConn) *Child {
+	if !b.peers {
+		return nil
+	}
 	supervisors := make(map[int]*Child)
 	b.lock.RLock()
 	defer b.lock.RUnlock()

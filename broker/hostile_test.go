@@ -494,3 +494,26 @@ func TestManyNames(t *testing.T) {
 		t.Errorf("%d keys, %+v", len(m.requests), m.requests[key{}])
 	}
 }
+
+// TestSlowHeader has clients begin a header and not end it, the first and a later one.
+func TestSlowHeader(t *testing.T) {
+	t.Parallel() // as it takes its time
+	for _, before := range []string{"", "GET / HTTP/1.1\r\nHost: x\r\n\r\n"} {
+		t.Run(before, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, echo, nil)
+			c, err := net.Dial("tcp", w.port.inner.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			io.WriteString(c, before+"GET / HT")
+			begun := time.Now()
+			c.SetReadDeadline(begun.Add(3 * headTime))
+			b, err := io.ReadAll(c)
+			if took := time.Since(begun); err != nil || took < headTime/2 || strings.Contains(string(b), "421") != (before != "") {
+				t.Errorf("after %v: %q, %v", took, b, err)
+			}
+		})
+	}
+}

@@ -239,3 +239,22 @@ func TestSupervisors(t *testing.T) {
 		t.Error("a child of a process that has ended")
 	}
 }
+
+// TestOldKernel requires the phantom where nothing says who has connected, and lets all in who have it.
+func TestOldKernel(t *testing.T) {
+	w := newWorld(t, echo, nil)
+	w.broker.peers = false
+	child, err := w.broker.Add(ChildConfig{Supervisor: os.Getppid()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, client := w.socket()
+	r, _ := http.NewRequest("GET", "http://localhost/", nil)
+	if response, body := do(t, client, r); reasonOf(t, response, body) != NoPhantom {
+		t.Errorf("without: %s", response.Status)
+	}
+	child.Phantom().SetHeader(r.Header)
+	if response, _ := do(t, client, r); response.StatusCode != 200 {
+		t.Errorf("with: %s", response.Status)
+	}
+}

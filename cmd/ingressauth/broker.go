@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -37,8 +38,8 @@ in place of the phantom that they carry: a random text that is worth something t
 broker alone. Programs that have the phantom, by the same ways as a token, and the
 broker's URL as their base URL, work unchanged, and have nothing to lose.
 
-When it listens, it prints a line of JSON: "url", "listeners", and "phantom", which every
-request must carry. Whoever has that may use the broker, on any of its listeners.
+When it listens, it prints a line of JSON: "url", "listeners", "metrics", and "phantom",
+which every request must carry. Whoever has that may use the broker, on any of its listeners.
 'ingressauth run --deliver broker' starts a command with a broker of its own, which knows
 the command's processes, and ends with it.
 
@@ -82,6 +83,7 @@ type greeting struct {
 	URL       string    `json:"url"`
 	Listeners []string  `json:"listeners"`
 	Phantom   string    `json:"phantom"`
+	Metrics   string    `json:"metrics,omitempty"`
 	Expires   time.Time `json:"expires,omitzero"`
 }
 
@@ -91,6 +93,7 @@ func serve(cmd *cobra.Command, o *sourceOptions, options *brokerOptions, life ti
 		return err
 	}
 	debug.SetGCPercent(collectAt)
+	stdlog.SetOutput(io.Discard) // net/http says there what an upstream has sent
 	signals := make(chan os.Signal, 1)
 	for _, s := range passedOn {
 		if endsJobs(s) && !signal.Ignored(s) {
@@ -107,34 +110,12 @@ func serve(cmd *cobra.Command, o *sourceOptions, options *brokerOptions, life ti
 		case <-ctx.Done():
 		}
 	}()
-	if err := o.loadSource(); err != nil {
-		return err
-	}
-	resolver, err := o.resolver(cmd)
+	log := slog.New(reported{func(message string) { warn(cmd.ErrOrStderr(), message) }})
+	source, end, err := o.open(cmd, log)
 	if err != nil {
 		return err
 	}
-	log := slog.New(reported{func(message string) { warn(cmd.ErrOrStderr(), message) }})
-	resolver.Log = log
-	os.Unsetenv(resolver.Profile.WithDefaults().RemoteVariable) // nothing is written for others
-	source := ingressauth.Renewer(resolver)
-	if o.from.renews() {
-		inner, err := o.newSource(resolver, func(c *exec.Cmd) error {
-			if err := startIsolated(c); err != nil {
-				return err
-			}
-			return c.Wait()
-		})
-		if err != nil {
-			return ofSource(err)
-		}
-		refresher, err := refresh.New(refresh.Config{Source: inner, Interval: time.Duration(o.refresh), Log: log})
-		if err != nil {
-			return ofSource(err)
-		}
-		defer refresher.Close()
-		source = refresher
-	}
+	defer end()
 	token, err := source.Token(ctx)
 	if err == nil && phantom.Is(token.Reveal()) {
 		err = errPhantom
@@ -160,7 +141,7 @@ func serve(cmd *cobra.Command, o *sourceOptions, options *brokerOptions, life ti
 	if err != nil {
 		return err
 	}
-	g := greeting{URL: h.url(), Phantom: added.Phantom().Reveal(), Expires: child.Expires.UTC()}
+	g := greeting{URL: h.url(), Phantom: added.Phantom().Reveal(), Metrics: h.counters, Expires: child.Expires.UTC()}
 	for _, l := range h.listeners {
 		g.Listeners = append(g.Listeners, l.URL())
 	}
@@ -173,6 +154,40 @@ func serve(cmd *cobra.Command, o *sourceOptions, options *brokerOptions, life ti
 	}
 	<-ctx.Done()
 	return nil
+}
+
+// open returns what has the token, and a function that ends it.
+func (o *sourceOptions) open(cmd *cobra.Command, log *slog.Logger) (ingressauth.Renewer, func(), error) {
+	if err := o.loadSource(); err != nil {
+		return nil, nil, err
+	}
+	resolver, err := o.resolver(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	resolver.Log = log
+	os.Unsetenv(resolver.Profile.WithDefaults().RemoteVariable) // nothing is written for others
+	if !o.from.renews() {
+		return resolver, func() {}, nil
+	}
+	source, err := o.newSource(resolver, func(c *exec.Cmd) error {
+		if err := startIsolated(c); err != nil {
+			return err
+		}
+		return c.Wait()
+	})
+	if err != nil {
+		return nil, nil, ofSource(err)
+	}
+	refresher, err := refresh.New(refresh.Config{Source: source, Interval: time.Duration(o.refresh), Log: log})
+	if err != nil {
+		return nil, nil, ofSource(err)
+	}
+	return refresher, func() {
+		if err := refresher.Close(); err != nil {
+			log.Warn(err.Error())
+		}
+	}, nil
 }
 
 // errPhantom says that there is no token where a broker is to hold one.

@@ -102,6 +102,7 @@ type held struct {
 	listeners []*broker.Listener
 	log       *os.File     // nil without --access-log
 	metrics   *http.Server // nil without --metrics
+	counters  string       // its URL
 }
 
 // open makes a broker, and has it listen.
@@ -196,6 +197,7 @@ func (h *held) serveMetrics(address string) error {
 		counters.ServeHTTP(w, r)
 	}
 	h.metrics = &http.Server{Handler: http.HandlerFunc(handler), ReadTimeout: metricsTime, WriteTimeout: metricsTime, IdleTimeout: metricsTime}
+	h.counters = "http://" + l.Addr().String() + "/metrics"
 	go h.metrics.Serve(l)
 	return nil
 }

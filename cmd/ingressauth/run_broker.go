@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	stdlog "log"
 	"os"
 	patterns "path"
 	"runtime/debug"
@@ -63,6 +65,7 @@ func (o *runOptions) checkBroker(changed func(flag string) bool, flags []string)
 // inherit, says where else the command could find it, and listens.
 func (s *supervisor) hold(t ingressauth.Token) error {
 	debug.SetGCPercent(collectAt)
+	stdlog.SetOutput(io.Discard) // net/http says there what an upstream has sent
 	p := s.resolver.Profile.WithDefaults()
 	for _, name := range s.options.urlEnv {
 		if slices.Contains([]string{p.TokenVariable, p.DescriptorVariable, p.FileVariable, p.RemoteVariable, p.OrganizationVariable}, name) {

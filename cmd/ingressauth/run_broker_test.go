@@ -592,6 +592,17 @@ func TestBrokerAlone(t *testing.T) {
 			t.Errorf("%s: %s", path, response.Status)
 		}
 	}
+	for url, want := range map[string]string{g.Metrics: `ingressauth_broker_requests_total{child="",reason="",route="/a/",status="200"} 1`, strings.TrimSuffix(g.Metrics, "metrics"): "404 page not found"} {
+		response, err := http.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(response.Body)
+		response.Body.Close()
+		if !strings.Contains(string(body), want) {
+			t.Errorf("%s: %s", url, body)
+		}
+	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -716,5 +727,15 @@ ingressauth run --from command:./helper --deliver broker --upstream https://serv
 	out, err := cmd.CombinedOutput()
 	if err != nil || string(out) != "0\n65534\n" {
 		t.Errorf("%v: the owners are %q", err, out)
+	}
+}
+
+// TestBrokerHidden has a broker alone be shown to nobody, too.
+func TestBrokerHidden(t *testing.T) {
+	t.Parallel()
+	cmd := unprivileged(t, `cd tmp; ingressauth broker --upstream https://service.example >greeting & until [ -s greeting ]; do sleep 0.01; done
+stat -c %u /proc/$!/environ; kill $!; wait $!; echo $?`)
+	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "0\n0\n" {
+		t.Errorf("%v: %q", err, out)
 	}
 }
