@@ -26,7 +26,7 @@ import (
 
 const (
 	// proxyRounds are rounds of load, each of loadLength for every proxy.
-	proxyRounds      = 11
+	proxyRounds      = 9
 	proxyConnections = 64
 	// serverTime bounds how long a server is waited for, when it starts and when it ends.
 	serverTime = 5 * time.Second
