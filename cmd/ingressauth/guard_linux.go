@@ -8,9 +8,9 @@ import (
 	"os/signal"
 	"runtime"
 	"slices"
+	"strconv"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"github.com/ingressauth/ingressauth/internal/proctree"
 	"github.com/ingressauth/ingressauth/internal/tokendir"
@@ -46,7 +46,7 @@ func guard(_ *cobra.Command, o *runOptions, _ []string) error {
 		return &runError{exitRun, err}
 	}
 	g.supervisor = exec.Command("/proc/self/exe")
-	g.supervisor.Args = slices.Insert(slices.Clone(os.Args), 1, supervise)
+	g.supervisor.Args = slices.Insert(slices.Clone(os.Args), 1, supervise+strconv.Itoa(os.Getpid()))
 	g.supervisor.Stdin, g.supervisor.Stdout, g.supervisor.Stderr = os.Stdin, os.Stdout, os.Stderr
 	// The supervisor learns of our death by a signal, and looks whether it was that.
 	g.supervisor.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGTERM}
@@ -154,12 +154,4 @@ func (g *guarding) outcome() error {
 	tokendir.Sweep()
 	return &runError{exitRun, errors.Join(
 		fmt.Errorf("the supervising process was ended by signal %d, and with it the command and all that it had started", number), err)}
-}
-
-// isGuarded reports whether the process that has started this one is a guard: nobody else asks the
-// kernel to be told of its own death in that way. /proc may be closed to us.
-func isGuarded() bool {
-	var told int32
-	_, _, errno := unix.Syscall(unix.SYS_PRCTL, unix.PR_GET_PDEATHSIG, uintptr(unsafe.Pointer(&told)), 0)
-	return errno == 0 && told == int32(unix.SIGTERM)
 }

@@ -8,8 +8,5 @@ func closeInherited(int) {}
 // keepInherited does as little.
 func keepInherited() (restore func()) { return func() {} }
 
-// isGuarded reports whether this process may supervise.
-func isGuarded() bool { return true }
-
 // searchInherited finds nothing, as nothing tells here what was inherited.
 func searchInherited([]string) map[int]bool { return nil }

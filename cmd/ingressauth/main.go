@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"github.com/ingressauth/ingressauth"
@@ -29,7 +30,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	out := &output{Writer: stdout}
 	ctx := context.Background()
-	if len(args) > 0 && args[0] == supervise {
+	if len(args) > 0 && args[0] == supervise+strconv.Itoa(os.Getppid()) {
 		ctx, args = context.WithValue(ctx, supervising{}, true), args[1:]
 	}
 	root := newRoot()

@@ -50,8 +50,9 @@ const (
 	fromControl  = "control"
 )
 
-// supervise before all other arguments has run be the inner one of its two processes.
-const supervise = "supervise"
+// supervise, and the number of the process that says it, before all other arguments has run be the
+// inner one of its two processes.
+const supervise = "supervise:"
 
 // supervising marks a context of that process.
 type supervising struct{}

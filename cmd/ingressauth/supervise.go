@@ -65,9 +65,6 @@ type supervisor struct {
 
 // supervise runs the command, and returns its exit code as an exitStatus.
 func (o *runOptions) supervise(cmd *cobra.Command, command []string) error {
-	if !isGuarded() {
-		return usageError("start ingressauth run, which starts this")
-	}
 	if o.brokered { // before there is anything to hide
 		if err := hide(); err != nil {
 			return &runError{exitRun, err}
