@@ -82,10 +82,10 @@ func FuzzParseDescriptor(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		got, ok := parseDescriptor(s)
+		got, ok := tokentext.ParseDescriptor(s)
 		match := number.FindString(strings.TrimLeftFunc(s, tokentext.IsSpace))
 		if ok != (match != "") {
-			t.Fatalf("parseDescriptor(%q) = %d, %v", s, got, ok)
+			t.Fatalf("tokentext.ParseDescriptor(%q) = %d, %v", s, got, ok)
 		}
 		if !ok {
 			return
@@ -94,10 +94,10 @@ func FuzzParseDescriptor(f *testing.F) {
 		switch {
 		case want.IsInt64() && want.Int64() != math.MinInt64:
 			if int64(got) != want.Int64() {
-				t.Errorf("parseDescriptor(%q) = %d, want %v", s, got, want)
+				t.Errorf("tokentext.ParseDescriptor(%q) = %d, want %v", s, got, want)
 			}
 		case got != want.Sign()*math.MaxInt:
-			t.Errorf("parseDescriptor(%q) = %d, and it is %v", s, got, want)
+			t.Errorf("tokentext.ParseDescriptor(%q) = %d, and it is %v", s, got, want)
 		}
 	})
 }
@@ -202,9 +202,9 @@ func TestAgreesWithECMAScript(t *testing.T) {
 		t.Errorf("we trim %U, Node %U", trimmed, want.Trimmed)
 	}
 	for i, s := range numbers {
-		got, ok := parseDescriptor(s)
+		got, ok := tokentext.ParseDescriptor(s)
 		if ok != (want.Numbers[i] != nil) || ok && got != *want.Numbers[i] {
-			t.Errorf("parseDescriptor(%q) = %d, %v, and not what Node says", s, got, ok)
+			t.Errorf("tokentext.ParseDescriptor(%q) = %d, %v, and not what Node says", s, got, ok)
 		}
 	}
 }

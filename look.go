@@ -96,7 +96,7 @@ func (r *Resolver) descriptorNumber() (n int, named, ok bool) {
 	if r.Descriptor > 0 {
 		return r.Descriptor, true, true
 	}
-	n, ok = parseDescriptor(os.Getenv(r.Profile.WithDefaults().DescriptorVariable))
+	n, ok = tokentext.ParseDescriptor(os.Getenv(r.Profile.WithDefaults().DescriptorVariable))
 	return n, false, ok
 }
 

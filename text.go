@@ -1,7 +1,6 @@
 package ingressauth
 
 import (
-	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -9,30 +8,6 @@ import (
 
 	"github.com/ingressauth/ingressauth/internal/tokentext"
 )
-
-// parseDescriptor reads a descriptor's number as rule R4 says: white space, a
-// sign, the longest run of decimal digits; the rest is ignored. A number that is
-// too large for an int is [math.MaxInt], which no descriptor has. It reports false
-// where there is no digit.
-func parseDescriptor(s string) (int, bool) {
-	s = strings.TrimLeftFunc(s, tokentext.IsSpace)
-	sign := 1
-	if s != "" && (s[0] == '+' || s[0] == '-') {
-		if s[0] == '-' {
-			sign = -1
-		}
-		s = s[1:]
-	}
-	digits := len(s) - len(strings.TrimLeft(s, "0123456789"))
-	if digits == 0 {
-		return 0, false
-	}
-	n, err := strconv.Atoi(s[:digits])
-	if err != nil { // ErrRange: there is nothing but digits
-		n = math.MaxInt
-	}
-	return sign * n, true
-}
 
 // isTrue reads the remote variable as rule R7 says.
 func isTrue(s string) bool {

@@ -53,6 +53,9 @@ func (x *exchange) hides(name string, listed, texts []string) bool {
 func (x *exchange) pass(response *http.Response) *failure {
 	b := x.broker
 	own, h := x.w.Header(), response.Header
+	if response.StatusCode < 200 || response.StatusCode > 999 {
+		return refusal(UpstreamFailed, "the upstream answered with a status that there is not")
+	}
 	source := io.Reader(response.Body)
 	if b.config.ScrubBodies {
 		hasBody := x.r.Method != http.MethodHead && response.StatusCode != http.StatusNoContent && response.StatusCode != http.StatusNotModified

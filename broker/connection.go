@@ -68,7 +68,7 @@ func (c *connection) Write(p []byte) (int, error) {
 	return c.gate.Conn.Write(p)
 }
 
-// stallTime is how long a client may not read what it asked for.
+// stallTime is how long a client may not read what it asked for, or not go on with a body.
 const stallTime = 10 * time.Minute
 
 // SetWriteDeadline does nothing: the deadline is put off here; [net.Conn].

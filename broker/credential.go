@@ -3,6 +3,7 @@ package broker
 import (
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 
 	"github.com/ingressauth/ingressauth/internal/phantom"
@@ -80,7 +81,7 @@ func isDisguised(name string) bool {
 	case "X-Organization-Uuid", "Content-Length", "Set-Cookie":
 		return true
 	}
-	return isHopByHop(name)
+	return isHopByHop(name) || slices.Contains(overrides, name)
 }
 
 // overrides are fields in which some servers look for the method or the path.

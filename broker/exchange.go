@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ingressauth/ingressauth/internal/phantom"
 	"github.com/ingressauth/ingressauth/internal/tokentext"
 	"github.com/ingressauth/ingressauth/internal/webclient"
 )
@@ -31,6 +32,7 @@ type exchange struct {
 	route      *route
 	child      atomic.Pointer[Child] // whose it is; nil if nobody's, or not known yet
 	body       *body                 // nil if there is none
+	answer     io.Closer             // the body of the upstream's answer; nil if there is none yet
 	attached   bool                  // the token is sent with it
 
 	url   url.URL
@@ -86,9 +88,11 @@ func (b handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if x.isPing() {
 		x.record.Status = http.StatusNoContent
 		x.closeAfter()
+		x.hurryBody()
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
+	defer x.closeAnswer() // after the body of the request, which that of HTTP/2 waits for
 	defer x.endBody()
 	if f := x.send(); f != nil {
 		x.fail(f)
@@ -116,7 +120,16 @@ func (x *exchange) fail(f *failure) {
 	if x.r.ProtoMajor == 1 && (f.reason == Malformed || f.reason == TooLarge) { // where the next request begins is in doubt
 		x.w.Header()["Connection"] = []string{"close"}
 	}
+	x.hurryBody()
 	f.answer(x.w)
+}
+
+// hurryBody bounds how long the server waits for the body of a request that nobody wants, of which
+// it reads some before it answers.
+func (x *exchange) hurryBody() {
+	if x.r.ProtoMajor == 1 && x.body == nil && x.r.ContentLength != 0 {
+		x.connection.SetReadDeadline(time.Now().Add(lingerTime))
+	}
 }
 
 // begin says that the answer is begun, so that nothing else is written before it.
@@ -144,7 +157,6 @@ func (x *exchange) end() {
 	x.record.Duration = time.Since(x.record.Time)
 	if child := x.child.Load(); child != nil {
 		x.record.Child = child.config.Name
-		x.record.Path = strings.ReplaceAll(x.record.Path, child.phantom, mask)
 	}
 	if x.route != nil {
 		x.record.Route = x.route.name
@@ -153,6 +165,7 @@ func (x *exchange) end() {
 	if s := x.sent.Load(); s != nil {
 		x.record.Token = s.token.Fingerprint()
 	}
+	x.record.Path = phantom.Mask(x.record.Path, mask)
 	for _, text := range x.broker.known.all() {
 		x.record.Path = strings.ReplaceAll(x.record.Path, text, mask)
 	}
@@ -379,8 +392,14 @@ func (x *exchange) send() *failure {
 	if response.StatusCode == http.StatusSwitchingProtocols {
 		return x.switchProtocols(response, websocket)
 	}
-	defer response.Body.Close()
+	x.answer = response.Body
 	return x.pass(response)
+}
+
+func (x *exchange) closeAnswer() {
+	if x.answer != nil {
+		x.answer.Close()
+	}
 }
 
 // endBody ends the body of a request, which nobody may read after that, and of which the

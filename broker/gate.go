@@ -225,6 +225,7 @@ func (g *gate) judgeHead(b []byte) (bool, *violation) {
 		if n := min(len(b), len(preface)); string(b[:n]) == preface[:n] {
 			if n == len(preface) {
 				g.next = raw
+				g.setHeadTime(false)
 			}
 			return n == len(preface), nil
 		}

@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -111,6 +114,13 @@ func TestOverrides(t *testing.T) {
 			r.Header.Set(name, "DELETE")
 			if response, _ := w.do(r); (response.StatusCode == 400) != (rules != nil) {
 				t.Errorf("rules %v, %s: %s", rules, name, response.Status)
+			}
+			for _, c := range []string{"_", "."} {
+				r := w.request("GET", "/", nil)
+				r.Header[strings.ReplaceAll(name, "-", c)] = []string{"DELETE"}
+				if response, _ := w.do(r); response.StatusCode != 400 {
+					t.Errorf("%s with %s: %s", name, c, response.Status)
+				}
 			}
 		}
 	}
@@ -515,5 +525,73 @@ func TestSlowHeader(t *testing.T) {
 				t.Errorf("after %v: %q, %v", took, b, err)
 			}
 		})
+	}
+}
+
+// TestNoStatus has an upstream answer with a status that there is not.
+func TestNoStatus(t *testing.T) {
+	upstream := upstreamOf(t, func(c net.Conn) {
+		readHead(c)
+		io.WriteString(c, "HTTP/1.1 042 What\r\nContent-Length: 0\r\n\r\n")
+	})
+	w := newWorld(t, echo, func(c *Config) { c.Routes[0].Upstream = upstream })
+	if response, body := w.do(w.request("GET", "/", nil)); reasonOf(t, response, body) != UpstreamFailed {
+		t.Errorf("%s", response.Status)
+	}
+}
+
+// TestUnwantedBody has requests be refused whose body never comes.
+func TestUnwantedBody(t *testing.T) {
+	w := newWorld(t, echo, nil)
+	address := w.port.inner.Addr().String()
+	for line, want := range map[string]string{"POST /": "401", "TRACE /": "400", "OPTIONS *": "401"} {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: %s\r\nContent-Length: 100\r\n\r\n", line, address)
+		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if b, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 "+want) {
+			t.Errorf("%s: %q, %v", line, b, err)
+		}
+	}
+}
+
+// TestEarlyAnswer has upstreams answer before they have the whole body, of which the rest never
+// comes; and a stream that waits for one not hold up the others.
+func TestEarlyAnswer(t *testing.T) {
+	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		t.Run(proto, func(t *testing.T) {
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				http.NewResponseController(w).EnableFullDuplex() // or HTTP/1.1 waits for the body itself
+				w.Header().Set("X-Proto", r.Proto)
+				w.WriteHeader(http.StatusForbidden)
+			}))
+			server.EnableHTTP2 = proto == "HTTP/2.0"
+			server.StartTLS()
+			t.Cleanup(server.Close)
+			transport := newTransport(answerTime)
+			transport.TLSClientConfig = &tls.Config{RootCAs: x509.NewCertPool()}
+			transport.TLSClientConfig.RootCAs.AddCert(server.Certificate())
+			transport.ForceAttemptHTTP2 = server.EnableHTTP2
+			w := newWorld(t, echo, func(c *Config) { c.Transport, c.Routes[0].Upstream = transport, server.URL })
+			c := w.open("POST /", "Transfer-Encoding: chunked")
+			io.WriteString(c, "1\r\nx\r\n")
+			c.SetReadDeadline(time.Now().Add(5 * time.Second))
+			response, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil || response.StatusCode != http.StatusForbidden || response.Header.Get("X-Proto") != proto {
+				t.Fatal(response, err)
+			}
+			soon(t, "Close", func() { w.broker.Close() })
+		})
+	}
+}
+
+// TestSplitPreface has the beginning of HTTP/2 come in two pieces, and the connection live on.
+func TestSplitPreface(t *testing.T) {
+	g := newGate(stream{Reader: io.MultiReader(strings.NewReader(preface[:5]), strings.NewReader(preface[5:]+"rest"))}, 1000)
+	if b, err := io.ReadAll(g); string(b) != preface+"rest" || err != nil || !g.headEnd.IsZero() {
+		t.Errorf("%q, %v, until %v", b, err, g.headEnd)
 	}
 }

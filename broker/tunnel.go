@@ -161,7 +161,7 @@ func (f *flow) sendClose() {
 func (x *exchange) endStale(what io.Closer) {
 	t := x.tunnel.Load()
 	if t == nil {
-		what.Close()
+		go what.Close() // which may wait for a client
 		return
 	}
 	// Who does not read holds these up.

@@ -14,6 +14,7 @@ type waits struct {
 	deadline time.Time     // the server's
 	headEnd  time.Time     // until when a head that was begun must be whole; zero if none was
 	reading  bool          // the connection is read
+	inBody   bool          // for a body
 	applied  time.Time     // the connection's own deadline
 	changed  chan struct{} // of one place; told of another deadline while nothing is read
 	timer    *time.Timer
@@ -63,7 +64,10 @@ func (g *gate) setHeadTime(begin bool) {
 // is held.
 func (g *gate) apply() error {
 	t := g.deadline
-	if !g.headEnd.IsZero() && (t.IsZero() || g.headEnd.Before(t)) {
+	switch {
+	case t.IsZero() && g.inBody:
+		t = time.Now().Add(stallTime)
+	case !t.IsZero() && !g.headEnd.IsZero() && g.headEnd.Before(t): // not while the server serves
 		t = g.headEnd
 	}
 	if t.Equal(g.applied) || !t.IsZero() && !g.applied.IsZero() && t.After(g.applied) && t.Sub(g.applied) < slackTime && time.Until(g.applied) > slackTime {
@@ -76,7 +80,7 @@ func (g *gate) apply() error {
 // read reads the connection.
 func (g *gate) read(p []byte) (int, error) {
 	g.lock.Lock()
-	g.reading = true
+	g.reading, g.inBody = true, g.next != raw && (g.free > 0 || g.next != inHead)
 	err := g.apply()
 	g.lock.Unlock()
 	if err != nil {

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
+	"io"
 	"os"
 	"strconv"
 
+	"github.com/ingressauth/ingressauth/internal/readfile"
 	"golang.org/x/sys/unix"
 )
 
@@ -55,8 +58,8 @@ func keepInherited() (restore func()) {
 const maxSearch = 16 << 20
 
 // searchInherited returns which of the standard streams and of what was inherited are files that
-// hold one of these texts, and those that are too large to say (false). They are read where their
-// offsets are not moved; a pipe or a socket is not read.
+// hold one of these texts (true), and which cannot be looked into, or are too large for that (false).
+// Their offsets are not moved; a pipe or a socket is not read.
 func searchInherited(texts []string) map[int]bool {
 	found := make(map[int]bool)
 	for _, n := range append(inherited(), 0, 1, 2) {
@@ -65,16 +68,43 @@ func searchInherited(texts []string) map[int]bool {
 			continue
 		}
 		if info.Size > maxSearch {
-			if n > 2 {
+			if n == 0 || n > 2 { // what is written to may be a large log
 				found[n] = false
 			}
 			continue
 		}
 		b := make([]byte, info.Size)
 		got, err := unix.Pread(n, b, 0)
-		if err == nil && holds(string(b[:got]), texts) { // else it is not open for reading
+		if err == unix.EBADF { // it is open for writing alone, and who can open it again can read it
+			got, err = readAgain(n, b)
+		}
+		if err == nil && holds(string(b[:got]), texts) {
 			found[n] = true
 		}
 	}
 	return found
+}
+
+// readAgain reads the beginning of a file that is open, by another descriptor.
+func readAgain(n int, b []byte) (int, error) {
+	f, err := os.Open("/proc/self/fd/" + strconv.Itoa(n))
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	return io.ReadFull(f, b)
+}
+
+// giveSocket makes a socket another user's, and nothing that has taken its place.
+func giveSocket(path string, uid, gid int) error {
+	f, err := os.OpenFile(path, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return readfile.WithoutPath(err)
+	}
+	defer f.Close()
+	var info unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &info); err != nil || info.Mode&unix.S_IFMT != unix.S_IFSOCK || info.Nlink != 1 {
+		return errors.New("something else is in its place")
+	}
+	return os.NewSyscallError("fchownat", unix.Fchownat(int(f.Fd()), "", uid, gid, unix.AT_EMPTY_PATH))
 }

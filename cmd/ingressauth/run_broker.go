@@ -1,15 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	stdlog "log"
+	"math"
+	"net/url"
 	"os"
 	patterns "path"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/ingressauth/ingressauth"
@@ -94,7 +96,7 @@ func (s *supervisor) hold(t ingressauth.Token) error {
 	for _, name := range append([]string{brokerVariable}, s.options.urlEnv...) {
 		s.environ = append(without(s.environ, name), name+"="+s.held.url())
 	}
-	s.environ = withoutProxy(s.environ)
+	s.environ = withoutProxy(s.environ, s.held.url())
 	for i, argument := range s.command[1:] {
 		s.command[1+i] = strings.ReplaceAll(argument, urlWord, s.held.url())
 	}
@@ -123,8 +125,11 @@ func (s *supervisor) scrub() []string {
 
 // withoutProxy returns these variables with the broker's host among those that clients ask without a
 // proxy, if they have one.
-func withoutProxy(environ []string) []string {
-	const host = "127.0.0.1"
+func withoutProxy(environ []string, base string) []string {
+	u, err := url.Parse(base)
+	if err != nil || u.Hostname() == "" { // a socket's
+		return environ
+	}
 	proxied := slices.ContainsFunc(environ, func(entry string) bool {
 		name, value, _ := strings.Cut(entry, "=")
 		name = strings.ToLower(name)
@@ -133,14 +138,19 @@ func withoutProxy(environ []string) []string {
 	if !proxied {
 		return environ
 	}
-	for _, name := range []string{"NO_PROXY", "no_proxy"} {
-		list := host
-		for _, entry := range environ {
-			if value, ok := strings.CutPrefix(entry, name+"="); ok && value != "" {
-				list = value + "," + host
-			}
+	lists := map[string]string{"NO_PROXY": "", "no_proxy": ""}
+	for _, entry := range environ {
+		if name, value, _ := strings.Cut(entry, "="); slices.Contains([]string{"NO_PROXY", "no_proxy"}, name) {
+			lists[name] = value
 		}
-		environ = append(without(environ, name), name+"="+list)
+	}
+	for name, list := range lists {
+		// Who has just one of them has the other see the same.
+		list = cmp.Or(list, lists["no_proxy"], lists["NO_PROXY"])
+		if list != "" {
+			list += ","
+		}
+		environ = append(without(environ, name), name+"="+list+u.Hostname())
 	}
 	return environ
 }
@@ -164,8 +174,8 @@ func (s *supervisor) letIn() error {
 		if !ok {
 			continue
 		}
-		if err := os.Lchown(path, a.uid, a.gid); err != nil {
-			return err
+		if err := giveSocket(path, a.uid, a.gid); err != nil {
+			return fmt.Errorf("--listen: give the socket to user %d: %w", a.uid, err)
 		}
 		if (access.User{UID: a.uid, Groups: a.groups}).Reach(path) != nil {
 			return fmt.Errorf("--listen: user %d cannot get to the socket: make its directory, mode 0700, that user's", a.uid)
@@ -220,9 +230,6 @@ func (s *supervisor) expose(p ingressauth.Profile, texts []string) error {
 	if path := s.variable(p.FileVariable); path != "" {
 		o.Files = append(o.Files, path)
 	}
-	if slices.ContainsFunc(s.command, func(argument string) bool { return holds(argument, texts) }) {
-		s.find("the command has a token in its arguments, where every user of this machine can read it")
-	}
 	for _, f := range exposure.Find(o) {
 		s.find(f.String())
 	}
@@ -252,18 +259,18 @@ func (s *supervisor) addChild() (ingressauth.Token, error) {
 func (s *supervisor) keepDescriptors(p ingressauth.Profile, texts []string) {
 	s.helpers.lock.Lock() // while no token command is started, which changes what is inherited
 	defer s.helpers.lock.Unlock()
-	if n, err := strconv.Atoi(s.variable(p.DescriptorVariable)); err == nil && n > 2 {
+	if n, ok := tokentext.ParseDescriptor(s.variable(p.DescriptorVariable)); ok && n > 2 && n <= math.MaxInt32 {
 		keepFromChildren(n)
 	}
 	for n, whole := range searchInherited(texts) {
 		switch {
+		case !whole:
+			s.find(fmt.Sprintf("the command inherits descriptor %d, a file that cannot be looked into, or is too large for that", n))
 		case n <= 2:
 			s.find(fmt.Sprintf("the command's standard stream %d is a file that holds a token", n))
-		case whole:
+		default:
 			keepFromChildren(n)
 			s.events.failure(fmt.Errorf("descriptor %d is a file that held the token, and is kept from the command", n))
-		default:
-			s.find(fmt.Sprintf("the command inherits descriptor %d, a file that is too large to be looked into", n))
 		}
 	}
 }

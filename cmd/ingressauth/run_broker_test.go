@@ -308,7 +308,10 @@ RUN`, 125, "in the environment of process"},
 		{"a pipe that it does not read", "--confine --from env", `mkfifo pipe; printf %s "$CLAUDE_CODE_SESSION_ACCESS_TOKEN" >pipe & exec env CLAUDE_CODE_WEBSOCKET_AUTH_FILE_DESCRIPTOR=6 RUN 6<pipe`, 0, ""},
 		{"a file that it does not read", "--confine --from env", `file=$PWD/token; printf sk-ant-cc-made-up-other >$file; chmod 600 $file
 exec env CLAUDE_SESSION_INGRESS_TOKEN_FILE=$file RUN`, 125, "token"},
-		{"an argument", "--confine", `exec RUN $CLAUDE_CODE_SESSION_ACCESS_TOKEN`, 125, "in its arguments"},
+		{"an argument", "--confine", `exec RUN $CLAUDE_CODE_SESSION_ACCESS_TOKEN`, 125, "in the arguments of process"},
+		{"an argument of its launcher", "--confine", `set -- $CLAUDE_CODE_SESSION_ACCESS_TOKEN; sh -c 'RUN; exit $?' x "$@"`, 125, "in the arguments of process"},
+		{"a number with white space", "--confine --from env", `mkfifo pipe; printf %s "$CLAUDE_CODE_SESSION_ACCESS_TOKEN" >pipe & exec env CLAUDE_CODE_WEBSOCKET_AUTH_FILE_DESCRIPTOR=" 6;" RUN 6<pipe`, 0, ""},
+		{"a file that is written to", "--confine", `exec 6>file; printf %s "$CLAUDE_CODE_SESSION_ACCESS_TOKEN" >&6; exec RUN`, 0, ""},
 		{"a phantom in the file", "--confine", `file=$PWD/token; printf ingressauth-phantom-x >$file; chmod 600 $file
 exec env CLAUDE_SESSION_INGRESS_TOKEN_FILE=$file RUN`, 0, ""},
 		{"a command that prints it", "--from command:./print", `unset CLAUDE_CODE_SESSION_ACCESS_TOKEN; printf '#!/bin/sh\necho sk-ant-cc-made-up-printed' >print; chmod 700 print
@@ -316,7 +319,7 @@ exec RUN`, 0, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			run := "ingressauth run --deliver broker --require-isolated --upstream https://service.example --events events " + test.flags + " -- sh -c '(echo started; cat <&6) 2>/dev/null; exit 0' x"
+			run := "ingressauth run --deliver broker --require-isolated --upstream https://service.example --events events " + test.flags + " -- sh -c \"(echo started; cat <&6; cat /proc/self/fd/6) 2>/dev/null; exit 0\" x"
 			cmd := unprivileged(t, "cd tmp; "+strings.ReplaceAll(test.script, "RUN", run))
 			if test.name == "a command that prints it" { // without what its launcher has
 				cmd.Args = []string{"env", "-u", "CLAUDE_CODE_SESSION_ACCESS_TOKEN", "sh", "-c", cmd.Args[2]}
@@ -698,7 +701,7 @@ func TestRunBrokerDescriptors(t *testing.T) {
 	for _, e := range readEvents(t, events) {
 		said = append(said, fmt.Sprint(e["error"], e["finding"]))
 	}
-	for _, part := range []string{"descriptor 3 is a file that held", "descriptor 4 is a file that held", "descriptor 5, a file that is too large"} {
+	for _, part := range []string{"descriptor 3 is a file that held", "descriptor 4 is a file that held", "descriptor 5, a file that cannot be looked into"} {
 		if !strings.Contains(strings.Join(said, "\n"), part) {
 			t.Errorf("no event says %q: %s", part, said)
 		}
@@ -711,10 +714,10 @@ func TestRunBrokerProxy(t *testing.T) {
 	t.Parallel()
 	w := newRunWorld(t)
 	upstream := newUpstream(t, testToken)
-	w.set("http_proxy=http://127.0.0.1:9", "no_proxy=other.example")
+	w.set("http_proxy=http://127.0.0.1:9", "NO_PROXY=other.example")
 	stdout, stderr, code := w.output(w.run("--deliver", "broker", "--upstream", upstream.URL, "--scrub", "*_SESSION_*", "--scrub", "INGRESS*", "--", "sh", "-c",
-		`curl -sS -H "Authorization: Bearer $CLAUDE_CODE_SESSION_ACCESS_TOKEN" "$INGRESSAUTH_BROKER/x"; echo " $no_proxy"`))
-	if code != 0 || stdout != "served /x other.example,127.0.0.1\n" {
+		`curl -sS -H "Authorization: Bearer $CLAUDE_CODE_SESSION_ACCESS_TOKEN" "$INGRESSAUTH_BROKER/x"; echo " $no_proxy $NO_PROXY"`))
+	if code != 0 || stdout != "served /x other.example,127.0.0.1 other.example,127.0.0.1\n" {
 		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
 	}
 }

@@ -249,7 +249,7 @@ func (s *supervisor) letGo() {
 	}
 	discard(os.Stdout)
 	// The descriptor may still be read, if another source fails.
-	number, _ := strconv.Atoi(s.variable(s.resolver.Profile.WithDefaults().DescriptorVariable))
+	number, _ := strconv.Atoi(os.Getenv(s.resolver.Profile.WithDefaults().DescriptorVariable))
 	closeInherited(number)
 }
 
@@ -288,6 +288,11 @@ func (s *supervisor) start() (*launch.Cmd, error) {
 	s.jobs.rejoin()
 	if err := child.Start(); err != nil {
 		return nil, err
+	}
+	if s.options.account != nil { // until it was started it had our memory, and it is not our user's
+		if err := hide(); err != nil {
+			s.events.failure(err)
+		}
 	}
 	s.jobs.started(command.Process.Pid, !s.options.onRotate.restart)
 	if s.feed != nil {

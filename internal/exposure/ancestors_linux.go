@@ -20,7 +20,8 @@ const (
 	maxEnviron = 6 << 20
 )
 
-// ancestors looks at the environments of a process and of those that it descends from.
+// ancestors looks at the environments and the arguments of a process and of those that it descends
+// from. Arguments are shown to all users, whatever they are confined to.
 func (l *looker) ancestors() (found []Finding) {
 	pid := l.From
 	if pid == 0 {
@@ -30,8 +31,13 @@ func (l *looker) ancestors() (found []Finding) {
 		if pid <= 0 {
 			break
 		}
-		for _, name := range l.variables(l.environ(pid)) {
-			found = append(found, Finding{Kind: Environment, PID: pid, Name: l.name(pid), Variable: name})
+		if b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline"); err == nil && l.hold(b) {
+			found = append(found, Finding{Kind: Arguments, PID: pid, Name: l.name(pid)})
+		}
+		if !l.Confined {
+			for _, name := range l.variables(l.environ(pid)) {
+				found = append(found, Finding{Kind: Environment, PID: pid, Name: l.name(pid), Variable: name})
+			}
 		}
 		pid = proctree.Parent(pid)
 	}

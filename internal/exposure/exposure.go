@@ -33,6 +33,9 @@ type Options struct {
 type Kind string
 
 const (
+	// Arguments are those of an ancestor.
+	// Arguments are those of a process.
+	Arguments Kind = "arguments"
 	// Environment is a variable that a process was started with.
 	Environment Kind = "environment"
 	// File is a file.
@@ -55,6 +58,8 @@ func (f Finding) String() string {
 	switch f.Kind {
 	case Environment:
 		return fmt.Sprintf("the command can read a token in the environment of process %d (%s), in the variable %s", f.PID, f.Name, f.Variable)
+	case Arguments:
+		return fmt.Sprintf("the command can read a token in the arguments of process %d (%s), as every user of this machine can", f.PID, f.Name)
 	case File:
 		return "the command can read a token in the file " + f.Path
 	default:
@@ -77,9 +82,7 @@ func Find(o Options) []Finding {
 		}
 	}
 	look := looker{o, texts}
-	if !o.Confined {
-		found = look.ancestors()
-	}
+	found = look.ancestors()
 	for _, path := range o.Files {
 		if look.file(path) {
 			found = append(found, Finding{Kind: File, Path: look.shown(path)})

@@ -40,3 +40,23 @@ func New(isSessionKey bool) string {
 func Is(text string) bool {
 	return strings.HasPrefix(text, bearer) || strings.HasPrefix(text, sessionKey)
 }
+
+// Mask returns a text with this in the place of all phantoms.
+func Mask(s, mask string) string {
+	for {
+		at := strings.Index(s, Mark)
+		if at < 0 {
+			return s
+		}
+		end := at + len(Mark)
+		for end < len(s) && strings.IndexByte("-_", s[end]) >= 0 || end < len(s) && isLetterOrDigit(s[end]) {
+			end++
+		}
+		at = len(strings.TrimSuffix(s[:at], strings.TrimSuffix(sessionKey, Mark)))
+		s = s[:at] + mask + s[end:]
+	}
+}
+
+func isLetterOrDigit(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}

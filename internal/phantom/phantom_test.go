@@ -25,3 +25,13 @@ func TestIs(t *testing.T) {
 		}
 	}
 }
+
+func TestMask(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "", "/a/b": "/a/b", "/" + New(false) + "/x": "/#/x", "/" + New(true): "/#", New(true) + "," + New(false): "#,#",
+	} {
+		if got := Mask(in, "#"); got != want {
+			t.Errorf("Mask(%q) = %q, want %q", in, got, want)
+		}
+	}
+}

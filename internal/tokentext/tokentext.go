@@ -4,6 +4,8 @@ package tokentext
 import (
 	"errors"
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -130,4 +132,28 @@ func IsVariable(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// ParseDescriptor reads a descriptor's number as rule R4 says: white space, a
+// sign, the longest run of decimal digits; the rest is ignored. A number that is
+// too large for an int is [math.MaxInt], which no descriptor has. It reports false
+// where there is no digit.
+func ParseDescriptor(s string) (int, bool) {
+	s = strings.TrimLeftFunc(s, IsSpace)
+	sign := 1
+	if s != "" && (s[0] == '+' || s[0] == '-') {
+		if s[0] == '-' {
+			sign = -1
+		}
+		s = s[1:]
+	}
+	digits := len(s) - len(strings.TrimLeft(s, "0123456789"))
+	if digits == 0 {
+		return 0, false
+	}
+	n, err := strconv.Atoi(s[:digits])
+	if err != nil { // ErrRange: there is nothing but digits
+		n = math.MaxInt
+	}
+	return sign * n, true
 }
