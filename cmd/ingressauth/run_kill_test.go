@@ -235,7 +235,10 @@ func TestRunKilledGroup(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(100 * time.Millisecond)
+	eventually(t, "run has stepped aside", func() bool {
+		group, err := unix.Getpgid(cmd.Process.Pid)
+		return err == nil && group != cmd.Process.Pid && len(marked(marker)) > 4
+	})
 	started := time.Now()
 	unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
 	cmd.Wait()
