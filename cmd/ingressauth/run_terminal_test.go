@@ -188,6 +188,7 @@ func TestRunUnderShell(t *testing.T) {
 				term.send(again)
 				term.wait("continued")
 				eventually(t, "the child has the terminal again", func() bool { return term.front() == front })
+				time.Sleep(echoTime + settleTime) // until then it may be continued once more, and nobody stops it as soon
 			}
 			time.Sleep(100 * time.Millisecond)
 			term.send(ctrlC)
