@@ -106,7 +106,7 @@ type Broker struct {
 	meter     meter
 	open      crowd
 	tokenless atomic.Bool // and that was said
-	closing   atomic.Bool
+	closed    atomic.Bool // set before the lock is taken to close what is there
 	known     knownTokens
 	cancel    context.CancelFunc
 
@@ -115,7 +115,6 @@ type Broker struct {
 	connections map[*connection]struct{}
 	listeners   []*Listener
 	rotating    map[*exchange]struct{} // what CloseOnRotate ends, when there is another token
-	closed      bool
 }
 
 // New returns a Broker that nobody can use yet. It returns an error if the configuration makes
@@ -194,8 +193,8 @@ type connectionKey struct{}
 // A socket has mode 0600, in a directory of mode 0700, which is made if it is not there. One
 // that nobody listens on any more is replaced, one in use is not, and no link is followed. On
 // Linux 6.5 and later a request there is one of the child with a supervisor in whose tree the
-// process is that has connected, and needs no phantom; elsewhere the phantom is required. On a port it always is,
-// and whoever has it is trusted: any process of this machine can connect.
+// process is that has connected, and needs no phantom; elsewhere the phantom is required. On a
+// port it always is, and whoever has it is trusted: any process of this machine can connect.
 func (b *Broker) Listen(address string) (*Listener, error) {
 	l, err := b.listen(address)
 	if err != nil {
@@ -203,7 +202,7 @@ func (b *Broker) Listen(address string) (*Listener, error) {
 	}
 	b.lock.Lock()
 	defer b.lock.Unlock()
-	if b.closed {
+	if b.closed.Load() {
 		l.inner.Close()
 		if l.socket != nil {
 			l.socket.close()
@@ -222,9 +221,8 @@ func (b *Broker) Listen(address string) (*Listener, error) {
 // Close removes all children, closes all connections and listeners, and waits until no request is
 // left. It may be called more than once. The error is that of closing listeners.
 func (b *Broker) Close() error {
-	b.closing.Store(true)
+	b.closed.Store(true)
 	b.lock.Lock()
-	b.closed = true
 	var children []*Child
 	for _, c := range b.children {
 		children = append(children, c)

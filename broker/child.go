@@ -56,7 +56,7 @@ func (b *Broker) Add(c ChildConfig) (*Child, error) {
 	child.digest = sha256.Sum256([]byte(child.phantom))
 	b.lock.Lock()
 	defer b.lock.Unlock()
-	if b.closed {
+	if b.closed.Load() {
 		return nil, errClosed
 	}
 	for _, other := range b.children {

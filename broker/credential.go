@@ -71,13 +71,15 @@ func isHopByHop(name string) bool {
 	return false
 }
 
+var undisguise = strings.NewReplacer("_", "-", ".", "-")
+
 // isDisguised reports whether some servers take a name for one of a field that matters: those
 // that make variables of names have the same for "-", "_" and ".".
 func isDisguised(name string) bool {
 	if strings.IndexByte(name, '_') < 0 && strings.IndexByte(name, '.') < 0 {
 		return false
 	}
-	switch name = textproto.CanonicalMIMEHeaderKey(strings.NewReplacer("_", "-", ".", "-").Replace(name)); name {
+	switch name = textproto.CanonicalMIMEHeaderKey(undisguise.Replace(name)); name {
 	case "X-Organization-Uuid", "Content-Length", "Set-Cookie":
 		return true
 	}

@@ -81,7 +81,7 @@ func (b handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// Who removes a child looks who is there after it has said so.
-	if child := x.child.Load(); child != nil && child.removed.Load() || b.closing.Load() {
+	if child := x.child.Load(); child != nil && child.removed.Load() || b.closed.Load() {
 		x.fail(refusal(InvalidPhantom, "the child has ended, or its phantom has expired"))
 		return
 	}

@@ -116,7 +116,7 @@ func (l acceptor) Accept() (net.Conn, error) {
 	l.broker.lock.Lock()
 	defer l.broker.lock.Unlock()
 	l.broker.connections[made] = struct{}{}
-	if l.broker.closed || made.child != nil && made.child.removed.Load() {
+	if l.broker.closed.Load() || made.child != nil && made.child.removed.Load() {
 		go made.abort()
 	}
 	return made, nil

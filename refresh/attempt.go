@@ -107,7 +107,6 @@ func (r *Refresher) ask(refused ingressauth.Token) (issued, error) {
 var (
 	errExpired = errors.New("the source returned a token that has expired, or the clock of this machine is wrong")
 	errOlder   = errors.New("the source returned an older token than the last one")
-	errPhantom = phantom.ErrFound
 	errOther   = errors.New("the source returned a token of another session (issuer, subject or organisation differ)")
 )
 
@@ -182,7 +181,7 @@ func judge(old *state, refused ingressauth.Token, began, now clock, got issued) 
 	case !refused.IsZero() && sameText(refused, got.token):
 		return nil, errRefused
 	case phantom.Is(got.token.Reveal()):
-		return nil, errPhantom
+		return nil, phantom.ErrFound
 	case s.session.isOther(old.session):
 		return nil, errOther
 	case s.ends.reached(now):

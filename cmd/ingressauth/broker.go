@@ -92,14 +92,9 @@ func serve(cmd *cobra.Command, o *sourceOptions, options *brokerOptions, life ti
 	if err := hide(); err != nil {
 		return err
 	}
-	debug.SetGCPercent(collectAt)
-	stdlog.SetOutput(io.Discard) // net/http says there what an upstream has sent
+	prepareToServe()
 	signals := make(chan os.Signal, 1)
-	for _, s := range passedOn {
-		if endsJobs(s) && !signal.Ignored(s) {
-			signal.Notify(signals, s)
-		}
-	}
+	listenForEnd(signals)
 	signal.Notify(signals, os.Interrupt) // also where no signals are passed on
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
@@ -154,6 +149,12 @@ func serve(cmd *cobra.Command, o *sourceOptions, options *brokerOptions, life ti
 	}
 	<-ctx.Done()
 	return nil
+}
+
+// prepareToServe makes this process one that has a broker.
+func prepareToServe() {
+	debug.SetGCPercent(collectAt)
+	stdlog.SetOutput(io.Discard) // net/http says there what an upstream has sent
 }
 
 // open returns what has the token, and a function that ends it.

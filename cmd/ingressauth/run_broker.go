@@ -4,13 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
-	stdlog "log"
 	"math"
 	"net/url"
 	"os"
 	patterns "path"
-	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -66,8 +63,7 @@ func (o *runOptions) checkBroker(changed func(flag string) bool, flags []string)
 // hold begins to hold the token for the command: it takes it from what the command will
 // inherit, says where else the command could find it, and listens.
 func (s *supervisor) hold(t ingressauth.Token) error {
-	debug.SetGCPercent(collectAt)
-	stdlog.SetOutput(io.Discard) // net/http says there what an upstream has sent
+	prepareToServe()
 	p := s.resolver.Profile.WithDefaults()
 	for _, name := range s.options.urlEnv {
 		if slices.Contains([]string{p.TokenVariable, p.DescriptorVariable, p.FileVariable, p.RemoteVariable, p.OrganizationVariable}, name) {

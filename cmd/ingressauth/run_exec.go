@@ -56,11 +56,7 @@ func (o *runOptions) getOnce(ctx context.Context, resolver *ingressauth.Resolver
 		return ingressauth.Token{}, err
 	}
 	signals := make(chan os.Signal, 1)
-	for _, s := range passedOn {
-		if endsJobs(s) && !signal.Ignored(s) {
-			signal.Notify(signals, s)
-		}
-	}
+	listenForEnd(signals)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	got, done := make(chan struct{}), make(chan struct{})

@@ -409,3 +409,13 @@ func listen(c chan<- os.Signal) {
 		}
 	}
 }
+
+// listenForEnd has the signals sent to c that are meant to end something, but for those that were
+// ignored when we were started.
+func listenForEnd(c chan<- os.Signal) {
+	for _, s := range passedOn {
+		if endsJobs(s) && !signal.Ignored(s) {
+			signal.Notify(c, s)
+		}
+	}
+}

@@ -33,7 +33,6 @@ type Options struct {
 type Kind string
 
 const (
-	// Arguments are those of an ancestor.
 	// Arguments are those of a process.
 	Arguments Kind = "arguments"
 	// Environment is a variable that a process was started with.
@@ -47,7 +46,7 @@ const (
 // Finding is a place where the command could read a token. It holds nothing of one.
 type Finding struct {
 	Kind     Kind
-	PID      int    // of an Environment
+	PID      int    // of an Environment, or of Arguments
 	Name     string // of its process
 	Variable string // of an Environment
 	Path     string // of a File
@@ -70,8 +69,8 @@ func (f Finding) String() string {
 // maxFile bounds how much of a file is read, in bytes. Settings are smaller.
 const maxFile = 1 << 20
 
-// Find looks for tokens that the command's user could read: in the environments of a process
-// and its ancestors (Linux), and in files. It looks at nothing else: other processes' environments
+// Find looks for tokens that the command's user could read: in the environments and arguments of a
+// process and its ancestors (Linux), and in files. It looks at nothing else: other processes' environments
 // and open files are as readable. What this process cannot read itself is not found.
 func Find(o Options) []Finding {
 	var found []Finding
