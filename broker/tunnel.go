@@ -33,10 +33,11 @@ type flow struct {
 	masked bool // as frames to a server are
 	moved  atomic.Int64
 
-	lock    sync.Mutex
-	frames  frames
-	closing bool // a close frame is to be sent after the frame that is under way
-	closed  bool // it was
+	closing atomic.Bool // a close frame is to be sent after the frame that is under way
+
+	lock   sync.Mutex
+	frames frames
+	closed bool // the close frame was sent
 }
 
 // halves is a response's body and the connection's other half, as a net.Conn of which a tunnel
@@ -119,28 +120,25 @@ func (f *flow) move(p []byte) bool {
 	if f.closed {
 		return true // whoever answers to the close frame is read, and not heard
 	}
-	if f.closing {
+	if f.closing.Load() {
 		p = p[:f.frames.rest(p)]
 	} else {
 		f.frames.pass(p)
 	}
 	n, err := f.to.Write(p)
 	f.moved.Add(int64(n))
-	if err == nil && f.closing && f.frames.whole() {
+	if err == nil && f.closing.Load() && f.frames.whole() {
 		f.sendClose()
 	}
 	return err == nil
 }
 
-// close has the direction end with a close frame, after the frame that is under way.
+// close sends the close frame of a direction that is closing, unless a frame is under way,
+// which move sends it after.
 func (f *flow) close() {
 	f.lock.Lock()
 	defer f.lock.Unlock()
-	if f.closing || f.closed {
-		return
-	}
-	f.closing = true
-	if f.frames.whole() {
+	if !f.closed && f.frames.whole() {
 		f.sendClose()
 	}
 }
@@ -164,7 +162,10 @@ func (x *exchange) endStale(what io.Closer) {
 		go what.Close() // which may wait for a client
 		return
 	}
-	// Who does not read holds these up.
+	// Neither direction begins a frame once the other's end may know. Who does not read holds
+	// up the rest.
+	t.up.closing.Store(true)
+	t.down.closing.Store(true)
 	go t.up.close()
 	go t.down.close()
 	time.AfterFunc(closeTime, func() {

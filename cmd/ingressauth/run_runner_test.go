@@ -22,8 +22,8 @@ import (
 // vendor documents what a wrapper gets: the first token in the environment, the path of a
 // file that the runner keeps fresh, the agent's program in a variable and its arguments;
 // rotations on standard input; descriptor 3 to report activity on. It has eight hours pass,
-// with a rotation every five minutes, of which each takes 25 milliseconds here. No real
-// runner was at hand.
+// with a rotation every five minutes, of which each takes 25 milliseconds here, or as long as
+// the agent takes to use the token before it. No real runner was at hand.
 func TestRunnerStandIn(t *testing.T) {
 	const rotations = 8 * 60 / 5
 	readme, err := os.ReadFile("../../README.md")
@@ -58,18 +58,20 @@ exec ingressauth run --from control --deliver fd --scrub 'AWS_*' -- "$CLAUDE_RUN
 			token := func(i int) string { return fmt.Sprintf("%s-%d", testToken, i) }
 			replace(t, file, token(0))
 
-			// A service that accepts the newest two generations, and counts who is refused
-			// with what was good for longer.
-			var newest, requests, refused atomic.Int64
+			// A service that accepts the newest two generations, and now and then the newest
+			// alone, as one that takes the others back.
+			var oldest, used, requests, refused atomic.Int64
 			service := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 				requests.Add(1)
 				var i int64
 				fmt.Sscanf(r.Header.Get("Authorization"), "Bearer "+testToken+"-%d", &i)
-				if i < newest.Load()-1 {
+				if i < oldest.Load() {
 					refused.Add(1)
 					rw.Header().Set("WWW-Authenticate", "Bearer")
 					rw.WriteHeader(http.StatusUnauthorized)
+					return
 				}
+				used.Store(i)
 			}))
 			defer service.Close()
 
@@ -101,14 +103,25 @@ exec ingressauth run --from control --deliver fd --scrub 'AWS_*' -- "$CLAUDE_RUN
 				reports <- bytes.Count(b, []byte("active\n"))
 			}()
 
+			reach := func(what string, n *atomic.Int64, least int64) {
+				for deadline := time.Now().Add(20 * time.Second); n.Load() < least; time.Sleep(time.Millisecond) {
+					if time.Now().After(deadline) {
+						t.Fatalf("%s: %d of %d", what, n.Load(), least)
+					}
+				}
+			}
 			for i := 1; i <= rotations; i++ {
+				oldest.Store(int64(i - 1))
+				if i%10 == 0 { // what the agent has is taken back before it gets the next
+					fmt.Fprintf(in, "line %d\n", i)
+					before := refused.Load()
+					oldest.Store(int64(i))
+					reach("requests that were refused", &refused, before+1)
+				}
 				replace(t, file, token(i))
 				fmt.Fprintf(in, `{"type":"update_environment_variables","variables":{"CLAUDE_CODE_SESSION_ACCESS_TOKEN":"%s"}}`+"\n", token(i))
-				newest.Store(int64(i))
-				if i%10 == 0 {
-					fmt.Fprintf(in, "line %d\n", i)
-				}
 				time.Sleep(25 * time.Millisecond)
+				reach("the newest rotation that the agent has used", &used, int64(i))
 			}
 			fmt.Fprintln(in, "stop 7")
 			cmd.Wait()
@@ -126,12 +139,11 @@ exec ingressauth run --from control --deliver fd --scrub 'AWS_*' -- "$CLAUDE_RUN
 			if got := strings.Split(strings.TrimSpace(out.String()), "\n"); !slices.Equal(got, want) {
 				t.Errorf("standard output: %q, want %q", got, want)
 			}
-			// A request that was refused, since it was on its way for two generations, was sent
-			// once more, and accepted: the agent had none refused.
+			// A request that was refused, since its token was taken back, was sent once more, and
+			// accepted: the agent had none refused.
 			if n := <-reports; n == 0 || int64(n) > requests.Load() {
 				t.Errorf("%d reports of activity for %d requests", n, requests.Load())
 			}
-			t.Logf("%d requests, %d of them sent once more", requests.Load(), refused.Load())
 			if left := w.left(); len(left) > 0 {
 				t.Errorf("left: %q", left)
 			}

@@ -65,7 +65,7 @@ func agent() int {
 		stop <- 99
 	}()
 	service := os.Getenv("SERVICE")
-	ingressauth.Default.RenewWait = time.Second
+	ingressauth.Default.RenewWait = 10 * time.Second
 	client := &http.Client{Transport: &ingressauth.Transport{Origins: []string{service}}}
 	activity := os.NewFile(3, "activity")
 	refused := 0
