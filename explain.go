@@ -118,7 +118,7 @@ func (r *Resolver) Explain(ctx context.Context) Report {
 func (r *Resolver) nameOf(source int) string {
 	noun, name := r.place(source)
 	if tokentext.Looks(name) || noun == nounFile && looksMisplaced(name) {
-		return hiddenToken
+		return tokentext.Hidden
 	}
 	return name
 }

@@ -45,7 +45,7 @@ func (r *Resolver) place(source int) (noun, name string) {
 // about puts the place of a source before a message on it.
 func (r *Resolver) about(source int, message string) string {
 	noun, _ := r.place(source)
-	return noun + " " + quoted(r.nameOf(source)) + ": " + message
+	return noun + " " + tokentext.Quoted(r.nameOf(source)) + ": " + message
 }
 
 // lookVariable is rule R1.
@@ -257,7 +257,7 @@ func (r *Resolver) persist(text string, notes *journal) {
 	}
 	if err := writeTokenFile(p.File, text); err != nil {
 		notes.add(slog.LevelWarn, "the token could not be written for subprocesses that do not inherit the descriptor",
-			"path", shown(p.File), "err", readfile.WithoutPath(err))
+			"path", tokentext.Shown(p.File), "err", readfile.WithoutPath(err))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/ingressauth/ingressauth/internal/loopback"
+	"github.com/ingressauth/ingressauth/internal/tokentext"
 )
 
 // origin is where a credential may go (RFC 6454, section 4), in lower case.
@@ -45,7 +46,7 @@ func (n *namedOrigins) parse(names []string) error {
 				if strings.Contains(name, "@") { // then there may be a password in it
 					name = "(hidden)"
 				}
-				n.err = fmt.Errorf("origin %s: %w", shown(name), err)
+				n.err = fmt.Errorf("origin %s: %w", tokentext.Shown(name), err)
 				return
 			}
 			n.origins = append(n.origins, o)

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/ingressauth/ingressauth/internal/tokentext"
 )
 
 // Default is a resolver for programs that need no other.
@@ -358,7 +360,7 @@ func (r *Resolver) token(c choice, organization string) (Token, error) {
 	}
 	t, err := NewToken(c.text, r.trimVariable(organization))
 	if err != nil { // the text was checked, so it is the organisation
-		err = fmt.Errorf("variable %s: %w", shown(r.organizationVariable()), err)
+		err = fmt.Errorf("variable %s: %w", tokentext.Shown(r.organizationVariable()), err)
 	}
 	return t, err
 }

@@ -3,7 +3,6 @@ package ingressauth
 import (
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/ingressauth/ingressauth/internal/tokentext"
@@ -16,24 +15,6 @@ func isTrue(s string) bool {
 		return true
 	}
 	return false
-}
-
-const hiddenToken = tokentext.Hidden
-
-// shown returns s for a message, hidden if it may be a token.
-func shown(s string) string {
-	if tokentext.Looks(s) {
-		return hiddenToken
-	}
-	return quoted(s)
-}
-
-// quoted returns s, in quotes if it could harm a terminal without them.
-func quoted(s string) string {
-	if q := strconv.Quote(s); q[1:len(q)-1] != s {
-		return q
-	}
-	return s
 }
 
 // looksMisplaced reports whether a path may be a token that was put in its place,
@@ -57,10 +38,10 @@ func looksMisplaced(path string) bool {
 	return !filepath.IsAbs(path) && !plain
 }
 
-// shownPath is shown for a path.
+// shownPath is [tokentext.Shown] for a path.
 func shownPath(path string) string {
 	if looksMisplaced(path) {
-		return hiddenToken
+		return tokentext.Hidden
 	}
-	return shown(path)
+	return tokentext.Quoted(path)
 }

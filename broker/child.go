@@ -11,6 +11,7 @@ import (
 
 	"github.com/ingressauth/ingressauth"
 	"github.com/ingressauth/ingressauth/internal/phantom"
+	"github.com/ingressauth/ingressauth/internal/tokentext"
 )
 
 // ChildConfig says who a child is.
@@ -50,7 +51,7 @@ func (b *Broker) Add(c ChildConfig) (*Child, error) {
 	case c.Supervisor < 0:
 		return nil, errors.New("broker: a process has no negative number")
 	case c.Scheme != "" && c.Scheme != ingressauth.SchemeBearer && c.Scheme != ingressauth.SchemeSessionKey:
-		return nil, fmt.Errorf("broker: there is no scheme %s", shown(string(c.Scheme)))
+		return nil, fmt.Errorf("broker: there is no scheme %s", tokentext.Shown(string(c.Scheme)))
 	}
 	child := &Child{broker: b, config: c, phantom: phantom.New(c.Scheme == ingressauth.SchemeSessionKey)}
 	child.digest = sha256.Sum256([]byte(child.phantom))

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/ingressauth/ingressauth/internal/loopback"
+	"github.com/ingressauth/ingressauth/internal/tokentext"
 )
 
 // unixIntro is what the address of a Unix socket begins with.
@@ -56,7 +57,7 @@ func (b *Broker) listen(address string) (*Listener, error) {
 	if path, ok := strings.CutPrefix(address, unixIntro); ok {
 		s, err := listenUnix(path)
 		if err != nil {
-			return nil, fmt.Errorf("listen on Unix socket %s: %w", shown(path), err)
+			return nil, fmt.Errorf("listen on Unix socket %s: %w", tokentext.Shown(path), err)
 		}
 		l.inner, l.socket, l.url = s.listener, s, address
 		return l, nil

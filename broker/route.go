@@ -152,25 +152,17 @@ func newRoutes(list []Route) ([]*route, error) {
 	for _, r := range list {
 		made, err := newRoute(r)
 		if err != nil {
-			return nil, fmt.Errorf("route %s: %w", shown(r.name()), err)
+			return nil, fmt.Errorf("route %s: %w", tokentext.Shown(r.name()), err)
 		}
 		for _, other := range routes {
 			if other.listener == made.listener && other.prefix == made.prefix {
-				return nil, fmt.Errorf("route %s: two upstreams for one prefix of one listener", shown(made.name))
+				return nil, fmt.Errorf("route %s: two upstreams for one prefix of one listener", tokentext.Shown(made.name))
 			}
 		}
 		routes = append(routes, made)
 	}
 	sort.SliceStable(routes, func(i, j int) bool { return len(routes[i].prefix) > len(routes[j].prefix) })
 	return routes, nil
-}
-
-// shown returns s for a message, hidden if it may be a token.
-func shown(s string) string {
-	if tokentext.Looks(s) {
-		return tokentext.Hidden
-	}
-	return fmt.Sprintf("%q", s)
 }
 
 // isToken reports whether s is a token in the sense of RFC 9110, section 5.6.2.

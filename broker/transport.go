@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ingressauth/ingressauth/internal/tokentext"
 	"github.com/ingressauth/ingressauth/internal/webclient"
 )
 
@@ -33,7 +34,7 @@ func checkProxy(t *http.Transport, r *route) error {
 		return nil
 	}
 	if proxy, err := t.Proxy(&http.Request{URL: &url.URL{Scheme: r.scheme, Host: r.host}}); proxy != nil || err != nil {
-		return fmt.Errorf("route %s: the Transport has a proxy for it, which would see the token: take it out of the proxy's hosts", shown(r.name))
+		return fmt.Errorf("route %s: the Transport has a proxy for it, which would see the token: take it out of the proxy's hosts", tokentext.Shown(r.name))
 	}
 	return nil
 }

@@ -188,7 +188,7 @@ func (s *supervisor) withhold(p ingressauth.Profile, texts []string) (kept []str
 		switch {
 		case name == p.TokenVariable, name == p.DescriptorVariable, name == p.FileVariable:
 		case holds(value, texts):
-			s.events.failure(fmt.Errorf("variable %s held the token, and is kept from the command", shownName(name)))
+			s.events.failure(fmt.Errorf("variable %s held the token, and is kept from the command", tokentext.Shown(name)))
 		case slices.ContainsFunc(s.options.scrub, func(pattern string) bool { match, _ := patterns.Match(pattern, name); return match }):
 		default:
 			kept = append(kept, entry)
@@ -200,14 +200,6 @@ func (s *supervisor) withhold(p ingressauth.Profile, texts []string) (kept []str
 // holds reports whether one of these is in s.
 func holds(s string, texts []string) bool {
 	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(s, text) })
-}
-
-// shownName is a variable's name for an event.
-func shownName(name string) string {
-	if tokentext.Looks(name) {
-		return tokentext.Hidden
-	}
-	return name
 }
 
 // without returns these variables but one.

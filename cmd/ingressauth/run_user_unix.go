@@ -26,10 +26,7 @@ type account struct {
 // lookupAccount returns the user of this name or number. A name comes first, as names can be
 // made of digits. A number without an entry is taken, with a group of the same number.
 func lookupAccount(text string) (*account, error) {
-	shown := strconv.Quote(text)
-	if tokentext.Looks(text) {
-		shown = tokentext.Hidden
-	}
+	shown := tokentext.Shown(text)
 	u, err := user.Lookup(text)
 	if _, unknown := errors.AsType[user.UnknownUserError](err); unknown {
 		n, e := strconv.ParseUint(text, 10, 32)

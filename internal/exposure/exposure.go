@@ -7,10 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/ingressauth/ingressauth/internal/access"
 	"github.com/ingressauth/ingressauth/internal/phantom"
@@ -110,13 +106,10 @@ func (l *looker) hold(b []byte) bool {
 
 // shown is s for messages, without a token.
 func (l *looker) shown(s string) string {
-	if tokentext.Looks(s) || l.hold([]byte(s)) {
+	if l.hold([]byte(s)) {
 		return tokentext.Hidden
 	}
-	if strings.ContainsFunc(s, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }) {
-		return strconv.Quote(s)
-	}
-	return s
+	return tokentext.Shown(s)
 }
 
 // file reports whether a file holds a token, and the command can read it.

@@ -54,6 +54,22 @@ func Looks(s string) bool {
 	return isJWT || strings.HasPrefix(s, "eyJ") || strings.Contains(s, "sk-ant-")
 }
 
+// Shown returns s for a message: hidden if it may be a token, else as [Quoted] has it.
+func Shown(s string) string {
+	if Looks(s) {
+		return Hidden
+	}
+	return Quoted(s)
+}
+
+// Quoted returns s, in quotes if it could harm a terminal, or not be seen, without them.
+func Quoted(s string) string {
+	if q := strconv.Quote(s); s == "" || q[1:len(q)-1] != s {
+		return q
+	}
+	return s
+}
+
 // mask is what Mask puts in a token's place.
 const mask = "[masked]"
 

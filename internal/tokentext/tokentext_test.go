@@ -42,3 +42,21 @@ func TestMask(t *testing.T) {
 		}
 	}
 }
+
+func TestShown(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"/a/path", "/a/path"},
+		{"", `""`},
+		{"/a/päth", "/a/päth"},
+		{"/a\x1b[31m", `"/a\x1b[31m"`},
+		{"a\nb", `"a\nb"`},
+		{"a\"b", `"a\"b"`},
+		{"/x/sk-ant-sid01-x", tokentext.Hidden},
+		{"sk-ant-cc-e30.e30.x", tokentext.Hidden},
+		{"e30.e30.x", tokentext.Hidden},
+	} {
+		if got := tokentext.Shown(tt.in); got != tt.want {
+			t.Errorf("Shown(%q) = %s, want %s", tt.in, got, tt.want)
+		}
+	}
+}
