@@ -35,7 +35,7 @@ func FuzzOrigin(f *testing.F) {
 		if o.scheme == "http" && !o.unix && o.host != "localhost" && !net.ParseIP(o.host).IsLoopback() {
 			t.Errorf("%q is plain HTTP to %q", name, o.host)
 		}
-		n := namedOrigins{origins: []origin{o}}
+		n := namedOrigins{origins: []namedOrigin{o}}
 		u, err := url.Parse(target)
 		if err != nil || n.of(u) == nil {
 			return

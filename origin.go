@@ -9,11 +9,12 @@ import (
 	"sync"
 
 	"github.com/ingressauth/ingressauth/internal/loopback"
+	"github.com/ingressauth/ingressauth/internal/origin"
 	"github.com/ingressauth/ingressauth/internal/tokentext"
 )
 
-// origin is where a credential may go (RFC 6454, section 4), in lower case.
-type origin struct {
+// namedOrigin is where a credential may go (RFC 6454, section 4), in lower case.
+type namedOrigin struct {
 	scheme string // "http" or "https"
 	host   string // without the brackets of an IPv6 address
 	port   string
@@ -29,7 +30,7 @@ var defaultPorts = map[string]string{"http": "80", "https": "443"}
 // namedOrigins are the origins that a program has named, parsed at their first use.
 type namedOrigins struct {
 	once    sync.Once
-	origins []origin
+	origins []namedOrigin
 	err     error
 }
 
@@ -56,35 +57,24 @@ func (n *namedOrigins) parse(names []string) error {
 }
 
 // parseOrigin parses what the comment of Transport.Origins says.
-func parseOrigin(name string) (origin, error) {
-	u, err := url.Parse(name)
-	if err != nil || u.Host == "" || u.Hostname() == "" {
-		return origin{}, errors.New(`not an origin: write it like "https://service.example:8443"`)
+func parseOrigin(name string) (namedOrigin, error) {
+	u, err := origin.Parse(name)
+	if err != nil {
+		return namedOrigin{}, err
 	}
-	if u.User != nil || u.Opaque != "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || strings.Contains(name, "#") {
-		return origin{}, errors.New("an origin is a scheme, a host and a port, and nothing else")
-	}
-	o := origin{
-		scheme: u.Scheme, host: strings.ToLower(u.Hostname()), port: u.Port(),
-		plain: strings.ToLower(u.Host), unix: u.Scheme == unixScheme,
-	}
-	for i := range len(o.host) {
-		if o.host[i] <= ' ' || o.host[i] >= 0x7F {
-			return origin{}, errors.New(`a host is written in ASCII: in letters of other scripts, as "xn--..."`)
-		}
-	}
+	o := namedOrigin{scheme: u.Scheme, host: u.Hostname(), port: u.Port(), plain: u.Host, unix: u.Scheme == unixScheme}
 	switch o.scheme {
 	case "https":
 	case "http":
 		if !loopback.Is(o.host) {
-			return origin{}, errors.New("plain HTTP shows the token to everyone on the way, and may be named only for localhost and loopback addresses: use https")
+			return namedOrigin{}, errors.New("plain HTTP shows the token to everyone on the way, and may be named only for localhost and loopback addresses: use https")
 		}
 	case unixScheme:
 		o.scheme = "http"
 	case "ws", "wss":
-		return origin{}, errors.New("a WebSocket begins as an HTTP request: write https for wss, and http for ws")
+		return namedOrigin{}, errors.New("a WebSocket begins as an HTTP request: write https for wss, and http for ws")
 	default:
-		return origin{}, errors.New("the scheme of an origin is https, http or unix")
+		return namedOrigin{}, errors.New("the scheme of an origin is https, http or unix")
 	}
 	o.port = cmp.Or(o.port, defaultPorts[o.scheme])
 	return o, nil
@@ -94,7 +84,7 @@ func parseOrigin(name string) (origin, error) {
 // than the origin, letter case and the default port aside, is not of it. For plain
 // HTTP letter case counts, too: [http.ProxyFromEnvironment] sends LOCALHOST, but not
 // localhost, to a proxy.
-func (n *namedOrigins) of(u *url.URL) *origin {
+func (n *namedOrigins) of(u *url.URL) *namedOrigin {
 	if strings.HasPrefix(u.Opaque, "//") { // which is sent as another host
 		return nil
 	}

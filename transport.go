@@ -112,7 +112,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 
 // origin returns the named origin that a request is to, or nil. The error says what
 // is wrong with the transport or the request.
-func (t *Transport) origin(request *http.Request) (*origin, error) {
+func (t *Transport) origin(request *http.Request) (*namedOrigin, error) {
 	if err := t.origins.parse(t.Origins); err != nil {
 		return nil, err
 	}

@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"sort"
 	"strings"
 	"sync/atomic"
 
+	"github.com/ingressauth/ingressauth/internal/origin"
 	"github.com/ingressauth/ingressauth/internal/tokentext"
 	"github.com/ingressauth/ingressauth/internal/webclient"
 )
@@ -68,21 +68,14 @@ func newRoute(r Route) (*route, error) {
 	if t, err := normalize(prefix); err != nil || t.path != prefix || t.query != "" || !strings.HasSuffix(prefix, "/") {
 		return nil, errors.New(`a prefix is a path that begins and ends with a slash, as "/name/"`)
 	}
-	u, err := url.Parse(r.Upstream)
-	if err != nil || u.Hostname() == "" || u.User != nil || u.Opaque != "" || u.RawQuery != "" || u.ForceQuery ||
-		strings.Trim(u.Path, "/") != "" || strings.Contains(r.Upstream, "#") {
-		return nil, errors.New(`an upstream is a scheme, a host and a port, and nothing else, as "https://service.example:8443"`)
+	u, err := origin.Parse(r.Upstream)
+	if err != nil {
+		return nil, fmt.Errorf("upstream: %w", err)
 	}
 	if !webclient.IsTrustworthy(u) {
 		return nil, errors.New("an upstream is reached by https, or by http if it is localhost or a loopback address: plain HTTP shows the token to everyone on the way")
 	}
-	for i := range len(u.Host) {
-		if u.Host[i] <= ' ' || u.Host[i] >= 0x7F {
-			return nil, errors.New(`a host is written in ASCII: in letters of other scripts, as "xn--..."`)
-		}
-	}
-	host := strings.ToLower(u.Host)
-	made := &route{name: r.name(), listener: r.Listener, prefix: prefix, scheme: u.Scheme, host: host, origin: u.Scheme + "://" + host}
+	made := &route{name: r.name(), listener: r.Listener, prefix: prefix, scheme: u.Scheme, host: u.Host, origin: u.String()}
 	for _, text := range r.Allow {
 		rule, err := newRule(text)
 		if err != nil {
