@@ -43,7 +43,7 @@ func TestLookupAccount(t *testing.T) {
 		t.Errorf("a number without an entry:\n%s", diff)
 	}
 	for text, want := range map[string]string{
-		"no-such-user": `no user "no-such-user"`, "": `no user ""`, "-1": "no user", "4294967295": "no user", "4294967296": "no user", "1x": "no user",
+		"no-such-user": "no user no-such-user:", "": `no user ""`, "-1": "no user", "4294967295": "no user", "4294967296": "no user", "1x": "no user",
 		"sk-ant-sid-1": tokentext.Hidden,
 	} {
 		if a, err := lookupAccount(text); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "sk-ant") {
