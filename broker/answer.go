@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/textproto"
@@ -11,11 +12,19 @@ import (
 // maxHints is how often an upstream may send something before its answer that is passed on.
 const maxHints = 16
 
+// manyHints is how often it may do so at all: otherwise nothing bounds that but the time for an answer.
+const manyHints = 1000
+
+var errHints = errors.New("the upstream sends no end of what comes before an answer")
+
 // pass1xx passes on what comes before an answer. The server has its own way for 100.
 func (x *exchange) pass1xx(code int, h textproto.MIMEHeader) error {
 	x.hints.Lock()
 	defer x.hints.Unlock()
-	if x.hinted++; x.hinted > maxHints || x.answered || code == http.StatusContinue || code == http.StatusSwitchingProtocols {
+	if x.hinted++; x.hinted > manyHints {
+		return errHints
+	}
+	if x.hinted > maxHints || x.answered || code == http.StatusContinue || code == http.StatusSwitchingProtocols {
 		return nil
 	}
 	own := x.w.Header()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 )
 
@@ -93,7 +94,7 @@ func cleanTrailer(h http.Header) {
 		case "Authorization", "Cookie", "X-Organization-Uuid", "Content-Length", "Host":
 			delete(h, name)
 		default:
-			if isHopByHop(name) || isDisguised(name) {
+			if isHopByHop(name) || isDisguised(name) || slices.Contains(overrides, name) {
 				delete(h, name)
 			}
 		}

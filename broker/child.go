@@ -135,11 +135,13 @@ func (b *Broker) holder(text string) *Child {
 
 // has reports whether this is the child's phantom, in a time that says nothing of how far it is.
 func (c *Child) has(text string) bool {
-	// A timer stands still while the machine is suspended.
-	if !c.config.Expires.IsZero() && !time.Now().Before(c.config.Expires.Round(0)) {
-		return false
-	}
-	return !c.removed.Load() && subtle.ConstantTimeCompare([]byte(c.phantom), []byte(text)) == 1
+	return !c.isOver() && subtle.ConstantTimeCompare([]byte(c.phantom), []byte(text)) == 1
+}
+
+// isOver reports whether the child was removed, or has expired: a timer stands still while the
+// machine is suspended.
+func (c *Child) isOver() bool {
+	return c.removed.Load() || !c.config.Expires.IsZero() && !time.Now().Before(c.config.Expires.Round(0))
 }
 
 // childOf returns the child in whose tree the process is that has connected, or nil.

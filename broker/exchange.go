@@ -81,7 +81,7 @@ func (b handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// Who removes a child looks who is there after it has said so.
-	if child := x.child.Load(); child != nil && child.removed.Load() || b.closed.Load() {
+	if child := x.child.Load(); child != nil && child.isOver() || b.closed.Load() {
 		x.fail(refusal(InvalidPhantom, "the child has ended, or its phantom has expired"))
 		return
 	}
@@ -165,9 +165,11 @@ func (x *exchange) end() {
 	if s := x.sent.Load(); s != nil {
 		x.record.Token = s.token.Fingerprint()
 	}
-	x.record.Path = phantom.Mask(x.record.Path, mask)
-	for _, text := range x.broker.known.all() {
-		x.record.Path = strings.ReplaceAll(x.record.Path, text, mask)
+	for _, s := range []*string{&x.record.Method, &x.record.Path} {
+		*s = phantom.Mask(*s, mask)
+		for _, text := range x.broker.known.all() {
+			*s = strings.ReplaceAll(*s, text, mask)
+		}
 	}
 	x.broker.meter.count(&x.record, &x.connection.counted)
 	if observe := x.broker.config.Observe; observe != nil {
@@ -199,8 +201,13 @@ func (x *exchange) admit() *failure {
 			}
 		}
 	}
-	if isForbidden(r.Method) {
+	if !isToken(r.Method) || isForbidden(r.Method) { // HTTP/2 takes any text for one
 		return refusal(Malformed, "the method is none that is sent on")
+	}
+	for _, host := range r.Header["Host"] { // which HTTP/2 leaves beside :authority
+		if !strings.EqualFold(host, r.Host) {
+			return refusal(Malformed, "Host is unlike the target")
+		}
 	}
 	if !x.isPing() {
 		if f := x.aim(); f != nil {

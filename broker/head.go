@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"net/url"
 	"strings"
 )
 
@@ -66,8 +67,19 @@ func (h *head) line(line []byte) {
 		if is(name, "host") {
 			h.hosts++
 			h.host = string(value)
+			for _, c := range value {
+				if !hostOctets[c] {
+					h.note("Host holds a character that no host has")
+				}
+			}
 		}
-	case len("Upgrade"):
+	case len("Upgrade"): // and Trailer
+		if is(name, "trailer") {
+			list := []string{string(value)}
+			if has(list, "transfer-encoding") || has(list, "content-length") || has(list, "trailer") {
+				h.note("Trailer names a field that no trailer has")
+			}
+		}
 		if is(name, "upgrade") && has([]string{string(value)}, "websocket") {
 			// One protocol is asked for, or another than that: who takes up which is not in doubt.
 			if h.upgrades = len(value) == len("websocket"); !h.upgrades {
@@ -122,6 +134,7 @@ func (h *head) requestLine(line []byte) {
 		}
 	}
 	if len(uri) > 0 && uri[0] == '/' {
+		h.parse(uri)
 		return
 	}
 	const scheme = "http://"
@@ -136,6 +149,17 @@ func (h *head) requestLine(line []byte) {
 	h.absolute, h.authority = true, string(authority)
 	if bytes.IndexByte(authority, '@') >= 0 {
 		h.note("the target holds user information")
+	}
+	h.parse(uri)
+}
+
+// parse notes what the server would refuse in words of its own.
+func (h *head) parse(uri []byte) {
+	if !h.absolute && bytes.IndexByte(uri, '%') < 0 {
+		return
+	}
+	if _, err := url.ParseRequestURI(string(uri)); err != nil {
+		h.note("the target is no URL")
 	}
 }
 
@@ -198,6 +222,14 @@ func is(name []byte, lower string) bool {
 	}
 	return true
 }
+
+// hostOctets are those that a server takes in Host.
+var hostOctets = func() (set [256]bool) {
+	for c := range set {
+		set[c] = isUnreserved(byte(c)) || c < 0x80 && strings.IndexByte("!$%&'()*+,:;=[]", byte(c)) >= 0
+	}
+	return set
+}()
 
 // decimal reads a number of digits alone.
 func decimal(b []byte) (n int64, ok bool) {

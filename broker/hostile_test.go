@@ -105,6 +105,36 @@ func TestMethods(t *testing.T) {
 	}
 }
 
+// TestHeadHTTP2 refuses what HTTP/2 lets through and HTTP/1.1 does not.
+func TestHeadHTTP2(t *testing.T) {
+	w := newWorld(t, func(http.ResponseWriter, *http.Request) { t.Error("the upstream was asked") }, nil)
+	phantom := w.child.Phantom().Reveal()
+	for _, fields := range [][2]string{{"GET / x", ""}, {"GET", "other.example"}} {
+		c, err := net.Dial("tcp", w.port.inner.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		// Literals without indexing (RFC 7541, section 6.2.2).
+		var block []byte
+		for _, f := range [][2]string{
+			{":method", fields[0]}, {":scheme", "http"}, {":path", "/"}, {":authority", w.port.inner.Addr().String()},
+			{"authorization", "Bearer " + phantom}, {"host", fields[1]},
+		} {
+			if f[0] != "host" || f[1] != "" {
+				block = append(append(append(append(block, 0, byte(len(f[0]))), f[0]...), byte(len(f[1]))), f[1]...)
+			}
+		}
+		io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+		c.Write(append([]byte{0, 0, byte(len(block)), 1, 5, 0, 0, 0, 1}, block...))
+		c.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+		got, _ := io.ReadAll(c)
+		if !bytes.Contains(got, []byte("#Malformed")) {
+			t.Errorf("%q: %q", fields, got)
+		}
+	}
+}
+
 // TestOverrides refuses fields that would have a rule be about another request.
 func TestOverrides(t *testing.T) {
 	for _, rules := range [][]string{nil, {"GET /"}} {
@@ -442,6 +472,41 @@ func TestHints(t *testing.T) {
 	b, err := io.ReadAll(c)
 	if n := strings.Count(string(b), " 103 "); n != maxHints || !strings.Contains(string(b), " 200 ") || err != nil {
 		t.Errorf("%d, %v: %s", n, err, b)
+	}
+}
+
+// TestFlood gives up on an upstream that never comes to its answer.
+func TestFlood(t *testing.T) {
+	upstream := upstreamOf(t, func(c net.Conn) {
+		readHead(c)
+		for {
+			if _, err := io.WriteString(c, strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 100)); err != nil {
+				return
+			}
+		}
+	})
+	w := newWorld(t, echo, func(c *Config) { c.Routes[0].Upstream = upstream })
+	soon(t, "an answer", func() {
+		if response, body := w.do(w.request("GET", "/", nil)); reasonOf(t, response, body) != UpstreamFailed {
+			t.Error(response.Status)
+		}
+	})
+}
+
+// TestTrailerOverrides keeps from a trailer what would have a rule be about another request.
+func TestTrailerOverrides(t *testing.T) {
+	w := newWorld(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, r.Trailer)
+	}, nil)
+	r := w.request("POST", "/", strings.NewReader("x"))
+	r.ContentLength = -1
+	r.Trailer = http.Header{"X-A": {"1"}}
+	for _, name := range overrides {
+		r.Trailer[name] = []string{"DELETE"}
+	}
+	if _, body := w.do(r); strings.Contains(body, "DELETE") || !strings.Contains(body, "X-A:[1]") {
+		t.Error(body)
 	}
 }
 

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -256,5 +257,31 @@ func TestOldKernel(t *testing.T) {
 	child.Phantom().SetHeader(r.Header)
 	if response, _ := do(t, client, r); response.StatusCode != 200 {
 		t.Errorf("with: %s", response.Status)
+	}
+}
+
+// TestExpiryInTree has a child expire by the clock while the timer has stood still, as after a
+// suspension: who is told by its process is refused, too.
+func TestExpiryInTree(t *testing.T) {
+	if !canTellPeers() {
+		t.Skip("this kernel does not say who has connected")
+	}
+	w := newWorld(t, echo, nil)
+	l := w.listen("unix:" + filepath.Join(t.TempDir(), "d", "s"))
+	child, err := w.broker.Add(ChildConfig{Supervisor: os.Getpid(), Expires: time.Now().Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := newClient(t)
+	client.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) {
+		return net.Dial("unix", strings.TrimPrefix(l.URL(), unixIntro))
+	}
+	for _, want := range []int{200, 401} {
+		r, _ := http.NewRequest("GET", "http://localhost/", nil)
+		if response, _ := do(t, client, r); response.StatusCode != want {
+			t.Errorf("%s, want %d", response.Status, want)
+		}
+		w.records.last(t, 1)
+		child.config.Expires = time.Now().Add(-time.Minute)
 	}
 }
