@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -101,6 +102,7 @@ type held struct {
 	*broker.Broker
 	listeners []*broker.Listener
 	log       *os.File     // nil without --access-log
+	queue     *eventLog    // of lines for that; nil where it is a regular file
 	metrics   *http.Server // nil without --metrics
 	counters  string       // its URL
 }
@@ -121,7 +123,16 @@ func (h *held) open(o *brokerOptions, c broker.Config) (err error) {
 		if err != nil {
 			return fmt.Errorf("--access-log: open the file: %w", readfile.WithoutPath(err))
 		}
-		c.Observe = broker.AccessLog(h.log)
+		info, err := h.log.Stat()
+		if err != nil {
+			return fmt.Errorf("--access-log: %w", readfile.WithoutPath(err))
+		}
+		to := io.Writer(h.log)
+		if !info.Mode().IsRegular() { // whoever takes the lines may stop
+			h.queue = newEventLog(h.log)
+			to = h.queue
+		}
+		c.Observe = broker.AccessLog(to)
 	}
 	addresses, err := o.addresses(c.Routes)
 	if err != nil {
@@ -215,6 +226,7 @@ func (h *held) close() {
 	if h.Broker != nil {
 		h.Broker.Close()
 	}
+	h.queue.close()
 	if h.log != nil {
 		h.log.Close()
 	}

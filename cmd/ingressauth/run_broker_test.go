@@ -558,6 +558,32 @@ cat $OUT; echo; read -r line`)
 	cmd.Wait()
 }
 
+// TestAccessLogStalls has nobody take the lines of the access log: requests are served all the same,
+// and run ends.
+func TestAccessLogStalls(t *testing.T) {
+	t.Parallel()
+	w := newRunWorld(t)
+	path := filepath.Join(t.TempDir(), "log")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	long := strings.Repeat("x", 1000)
+	cmd := exec.CommandContext(ctx, filepath.Join(commandDir(t), "ingressauth"), "run", "--deliver", "broker", "--upstream", newUpstream(t, testToken).URL,
+		"--access-log", path, "--url-env", "U", "--", "sh", "-c",
+		`for i in $(seq 200); do echo "url=$U/`+long+`"; done | curl -sS -o /dev/null -m 20 -H "Authorization: Bearer $CLAUDE_CODE_SESSION_ACCESS_TOKEN" -K -`)
+	cmd.Env = w.environ
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v: %.200s", err, out)
+	}
+}
+
 // TestBrokerAlone is the command broker.
 func TestBrokerAlone(t *testing.T) {
 	t.Parallel()

@@ -80,12 +80,18 @@ func (l *eventLog) add(e event) {
 	if err != nil {
 		return // there is nothing in it that is not JSON
 	}
+	l.Write(append(line, '\n'))
+}
+
+// Write has a line be written, which is kept, or drops it; [io.Writer].
+func (l *eventLog) Write(line []byte) (int, error) {
 	l.lock.Lock()
 	defer l.lock.Unlock()
 	select {
-	case l.lines <- append(line, '\n'):
+	case l.lines <- line:
 	default:
 	}
+	return len(line), nil
 }
 
 func (l *eventLog) close() {
