@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -12,7 +13,7 @@ import (
 // maxHints is how often an upstream may send something before its answer that is passed on.
 const maxHints = 16
 
-// manyHints is how often it may do so at all: otherwise nothing bounds that but the time for an answer.
+// manyHints is how often it may do so at all, as nothing else but the time for an answer bounds it.
 const manyHints = 1000
 
 var errHints = errors.New("the upstream sends no end of what comes before an answer")
@@ -55,8 +56,12 @@ func (x *exchange) copyHeader(own, h http.Header) {
 // not for a child to see.
 func (x *exchange) hides(name string, listed, texts []string) bool {
 	return isHopByHop(name) || listed != nil && has(listed, name) || reveals(name, texts) ||
+		x.broker.config.ScrubBodies && slices.Contains(ofBody, name) ||
 		x.connection.listener.port != "" && strings.HasPrefix(name, "Access-Control-") // no page is to read this
 }
+
+// ofBody are fields that say what a body is like, and would not after a token was taken out of it.
+var ofBody = []string{"Content-Length", "Etag", "Last-Modified", "Accept-Ranges", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest"}
 
 // pass passes an answer on.
 func (x *exchange) pass(response *http.Response) *failure {
@@ -73,9 +78,6 @@ func (x *exchange) pass(response *http.Response) *failure {
 		}
 		if hasBody && (response.StatusCode == http.StatusPartialContent || h["Content-Range"] != nil) {
 			return refusal(Unscrubbable, "the upstream has answered in part, and no token can be looked for in what is cut")
-		}
-		for _, name := range []string{"Content-Length", "Etag", "Last-Modified", "Accept-Ranges", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest"} {
-			delete(h, name)
 		}
 		source = newScrubber(source, b.known.all)
 	}

@@ -106,6 +106,20 @@ func TestScrubBodies(t *testing.T) {
 	}
 }
 
+// TestScrubbedTrailer has a trailer say nothing of a body that is no longer the same.
+func TestScrubbedTrailer(t *testing.T) {
+	w := newWorld(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Trailer", "Content-Digest, X-After")
+		io.WriteString(w, realToken)
+		w.Header().Set("Content-Digest", "x")
+		w.Header().Set("X-After", "x")
+	}, func(c *Config) { c.ScrubBodies = true })
+	response, body := w.do(w.request("GET", "/", nil))
+	if body != mask || response.Trailer.Get("X-After") != "x" || len(response.Trailer) != 1 {
+		t.Errorf("%q, trailer %v", body, response.Trailer)
+	}
+}
+
 // TestScrubberHoldsBackLittle has what cannot be a token arrive at once.
 func TestScrubberHoldsBackLittle(t *testing.T) {
 	from, to := io.Pipe()
