@@ -30,8 +30,8 @@ type Route struct {
 	Prefix string
 
 	// Upstream is the origin that they go to: scheme, host and, if it is not the scheme's
-	// own, port, as in "https://service.example:8443". The scheme "http" is for localhost and
-	// loopback addresses alone.
+	// own, port, as in "https://service.example:8443". The scheme "http" is for localhost, which
+	// is 127.0.0.1 here, and loopback addresses alone.
 	Upstream string
 
 	// Allow are rules, of which a request must meet one: methods, with commas between them or

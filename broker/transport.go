@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,6 +50,10 @@ func newTransport(answer time.Duration) *http.Transport {
 	t.ExpectContinueTimeout = webclient.Timeout
 	dial := t.DialContext
 	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		// At the other address of localhost there could be somebody else, who would get the token.
+		if port, ok := strings.CutPrefix(address, "localhost:"); ok {
+			address = "127.0.0.1:" + port
+		}
 		c, err := dial(ctx, network, address)
 		if err != nil {
 			return nil, err
