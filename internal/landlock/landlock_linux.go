@@ -76,7 +76,7 @@ func isFirst() bool { return unix.Gettid() == unix.Getpid() }
 // they cannot mount and unmount file systems, as always in domains that handle files.
 //
 // Root is kept inside as well, without the capabilities that lead past Landlock (bypasses), and
-// so without mounting. But what root may write can have others start a program outside.
+// so without mounting and raw sockets. But what root may write can have others start a program outside.
 func RestrictThread() error {
 	if isFirst() {
 		return errors.New("this is the first thread of the process, which does not end: restrict another")
@@ -111,9 +111,11 @@ func restrictThread(version int) error {
 }
 
 // bypasses are the capabilities with which the kernel shows what others hold without asking
-// Landlock: for either of the first two newer kernels do so with environments in /proc, and the
-// others give all memory.
-var bypasses = []int{unix.CAP_SYS_ADMIN, unix.CAP_PERFMON, unix.CAP_SYS_RAWIO, unix.CAP_SYS_MODULE}
+// Landlock: for either of the first two newer kernels do so with environments in /proc, the next
+// two give all memory, and the last two what is sent on this machine.
+var bypasses = []int{
+	unix.CAP_SYS_ADMIN, unix.CAP_PERFMON, unix.CAP_SYS_RAWIO, unix.CAP_SYS_MODULE, unix.CAP_NET_RAW, unix.CAP_NET_ADMIN,
+}
 
 // dropBypasses takes them from the thread. Since it can gain no privileges any more, no program
 // that it starts as root has them either.
