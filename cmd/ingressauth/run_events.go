@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -50,8 +51,8 @@ const (
 	flushTime = time.Second
 )
 
-// eventLog writes events, in order, from a goroutine of its own. A nil eventLog drops
-// them.
+// eventLog writes events, or other lines, in order, from a goroutine of its own. A nil eventLog
+// drops them.
 type eventLog struct {
 	done chan struct{}
 
@@ -83,12 +84,12 @@ func (l *eventLog) add(e event) {
 	l.Write(append(line, '\n'))
 }
 
-// Write has a line be written, which is kept, or drops it; [io.Writer].
+// Write has a line be written, or drops it; [io.Writer].
 func (l *eventLog) Write(line []byte) (int, error) {
 	l.lock.Lock()
 	defer l.lock.Unlock()
 	select {
-	case l.lines <- line:
+	case l.lines <- bytes.Clone(line):
 	default:
 	}
 	return len(line), nil
