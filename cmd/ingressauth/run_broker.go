@@ -218,6 +218,9 @@ func (s *supervisor) expose(p ingressauth.Profile, texts []string) error {
 	if path := s.variable(p.FileVariable); path != "" {
 		o.Files = append(o.Files, path)
 	}
+	if f := s.options.settings; f != nil {
+		o.Secrets = f.secrets()
+	}
 	for _, f := range exposure.Find(o) {
 		s.find(f.String())
 	}

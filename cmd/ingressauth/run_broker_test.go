@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/ingressauth/ingressauth"
 	"github.com/ingressauth/ingressauth/internal/phantom"
+	"github.com/ingressauth/ingressauth/refresh/refreshtest"
 )
 
 func init() { testPrograms["tool"] = tool }
@@ -556,6 +557,25 @@ cat $OUT; echo; read -r line`)
 	}
 	input.Close()
 	cmd.Wait()
+}
+
+// TestRunIsolatedSecret starts nothing that could get a token of its own.
+func TestRunIsolatedSecret(t *testing.T) {
+	w := newRunWorld(t)
+	server := refreshtest.NewEndpoint()
+	defer server.Close()
+	source := sourceFor(t, map[string]any{"from": "endpoint:" + server.URL, "client_id": "c", "client_secret_file": fileWith(t, "secret", "made-up-secret")})
+	for _, flags := range [][]string{{"--confine"}, {"--confine", "--require-isolated"}} {
+		events := filepath.Join(t.TempDir(), "events")
+		args := append([]string{"--source", source, "--deliver", "broker", "--upstream", "https://service.example", "--events", events}, flags...)
+		_, stderr, code := w.output(w.run(append(args, "--", "true")...))
+		if want := map[int]int{1: 0, 2: exitRun}[len(flags)]; code != want || strings.Contains(stderr, "made-up") {
+			t.Errorf("%q: exit code %d, %q", flags, code, stderr)
+		}
+		if found := fmt.Sprint(eventsOf(t, events, eventExposure)); !strings.Contains(found, "get tokens with") {
+			t.Errorf("%q: %s", flags, found)
+		}
+	}
 }
 
 // TestAccessLogStalls has nobody take the lines of the access log: requests are served all the same,

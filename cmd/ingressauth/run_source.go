@@ -221,6 +221,12 @@ func readSourceFile(path string) (*sourceFile, error) {
 	return f, jsonobject.Read(text, members)
 }
 
+// secrets returns the files that hold what gets tokens.
+func (f *sourceFile) secrets() []string {
+	key := cmp.Or(f.CertificateKeyFile, f.CertificateFile) // which may have the key, too
+	return slices.DeleteFunc([]string{f.ClientSecretFile, f.ClientKeyFile, key}, func(path string) bool { return path == "" })
+}
+
 // loadSource reads the file of --source, if there is one, and sets what the flags have left
 // open. It is done once, as the file may be a pipe.
 func (o *sourceOptions) loadSource() error {

@@ -23,6 +23,7 @@ type Options struct {
 	Confined bool     // it is in a Landlock domain of its own
 	From     int      // the process with which the ancestors begin; 0 is this one
 	Files    []string // token files: whatever is in one, but a phantom, is a token
+	Secrets  []string // files of what gets tokens: a client's secret, or its key
 }
 
 // Kind is what a token can be read from.
@@ -35,6 +36,8 @@ const (
 	Environment Kind = "environment"
 	// File is a file.
 	File Kind = "file"
+	// Secret is a file of what gets tokens.
+	Secret Kind = "secret"
 	// Memory is that of every process.
 	Memory Kind = "memory"
 )
@@ -45,7 +48,7 @@ type Finding struct {
 	PID      int    // of an Environment, or of Arguments
 	Name     string // of its process
 	Variable string // of an Environment
-	Path     string // of a File
+	Path     string // of a File or a Secret
 }
 
 // String says it to people.
@@ -57,6 +60,8 @@ func (f Finding) String() string {
 		return fmt.Sprintf("the command can read a token in the arguments of process %d (%s), as every user of this machine can", f.PID, f.Name)
 	case File:
 		return "the command can read a token in the file " + f.Path
+	case Secret:
+		return "the command can get tokens with what it can read in the file " + f.Path
 	default:
 		return "the command runs as root, who can read the memory of every process, whatever holds the token"
 	}
@@ -78,9 +83,14 @@ func Find(o Options) []Finding {
 	}
 	look := looker{o, texts}
 	found = look.ancestors()
-	for _, path := range o.Files {
-		if look.file(path) {
-			found = append(found, Finding{Kind: File, Path: look.shown(path)})
+	for _, files := range []struct {
+		kind  Kind
+		paths []string
+	}{{File, o.Files}, {Secret, o.Secrets}} {
+		for _, path := range files.paths {
+			if look.file(path) {
+				found = append(found, Finding{Kind: files.kind, Path: look.shown(path)})
+			}
 		}
 	}
 	if o.UID == 0 && !o.Confined && runtime.GOOS != "windows" {
@@ -112,7 +122,7 @@ func (l *looker) shown(s string) string {
 	return tokentext.Shown(s)
 }
 
-// file reports whether a file holds a token, and the command can read it.
+// file reports whether something but a phantom is in a file, and the command can read it.
 func (l *looker) file(path string) bool {
 	user := access.User{UID: l.UID, Groups: l.Groups}
 	check := func(info os.FileInfo) error {

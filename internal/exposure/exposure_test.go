@@ -62,6 +62,12 @@ func TestFiles(t *testing.T) {
 	want(find(os.Geteuid(), "another", secret), "[open private link]")
 	want(find(stranger, secret), "[open link]")
 	want(find(os.Geteuid()), "[open private link]") // whatever it is, it is a token
+	for uid, want := range map[int]int{os.Geteuid(): 2, stranger: 1} {
+		found := Find(Options{UID: uid, Groups: []int{uid}, Secrets: []string{open, private}, Confined: true})
+		if len(found) != want || found[0].Kind != Secret || !strings.HasSuffix(found[0].String(), "in the file "+open) {
+			t.Errorf("secrets for user %d: %v", uid, found)
+		}
+	}
 	if err := os.Chmod(dir, 0o711); err != nil {
 		t.Fatal(err)
 	}
