@@ -12,10 +12,11 @@ import (
 	"github.com/ingressauth/ingressauth"
 )
 
+// closeTime is how long both ends have after a close frame, or for the rest of a frame before
+// it. Tests have another.
+var closeTime = time.Second
+
 const (
-	// closeTime is how long both ends have after a close frame, or for the rest of a frame
-	// before it.
-	closeTime = time.Second
 	// violationStatus is the status of RFC 6455, section 7.4.1, for what a policy forbids.
 	violationStatus = 1008
 	closeReason     = "the token was replaced"

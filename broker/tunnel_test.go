@@ -193,6 +193,9 @@ func TestWebSocketEnds(t *testing.T) {
 
 // TestRotation has the token be replaced while a WebSocket and a stream are open.
 func TestRotation(t *testing.T) {
+	// Either end may be held up for long.
+	defer func(d time.Duration) { closeTime = d }(closeTime)
+	closeTime = 4 * time.Second
 	for _, closes := range []bool{false, true} {
 		t.Run(fmt.Sprint("closes ", closes), func(t *testing.T) {
 			there := make(chan *webSocket, 1)
