@@ -228,8 +228,6 @@ func TestSameAnswer(t *testing.T) {
 
 // TestFailures has the broker answer itself.
 func TestFailures(t *testing.T) {
-	closed := httptest.NewServer(nil)
-	closed.Close()
 	slow := make(chan struct{})
 	defer close(slow)
 	for _, test := range []struct {
@@ -244,7 +242,7 @@ func TestFailures(t *testing.T) {
 		{name: "no token", world: func(w *world) { w.token.token, w.token.err = ingressauth.Token{}, ingressauth.ErrNoToken }, status: 503, reason: NoToken},
 		{name: "the zero token", world: func(w *world) { w.token.token = ingressauth.Token{} }, status: 503, reason: NoToken},
 		{name: "a source that fails", world: func(w *world) { w.token.err = errors.New("secret reason") }, status: 503, reason: NoToken},
-		{name: "nobody there", configure: func(c *Config) { c.Routes[0].Upstream = closed.URL }, status: 502, reason: UpstreamFailed},
+		{name: "nobody there", configure: func(c *Config) { c.Routes[0].Upstream = "http://127.0.0.1:1" }, status: 502, reason: UpstreamFailed},
 		{name: "an upstream that ends", handler: func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, status: 502, reason: UpstreamFailed},
 		{name: "an upstream that takes long", handler: func(w http.ResponseWriter, r *http.Request) {
 			select {
