@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +26,16 @@ type lines struct {
 func (l *lines) Write(p []byte) (int, error) {
 	l.writes++
 	return l.Buffer.Write(p)
+}
+
+// waitFor waits until so many messages wait for their turn.
+func waitFor(t *testing.T, w *control.Writer, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); w.Waiting() != n; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d messages wait, want %d", w.Waiting(), n)
+		}
+	}
 }
 
 func TestWriter(t *testing.T) {
@@ -147,7 +158,7 @@ func TestWriterGivesMessagesTheirTurn(t *testing.T) {
 	}
 	sent := make(chan error, 1)
 	go func() { sent <- w.Update(t.Context(), map[string]string{"A": "1"}) }()
-	time.Sleep(3 * time.Millisecond) // so that it waits; if not, it comes between other lines
+	waitFor(t, w, 1)
 	rest := bufio.NewScanner(in)
 	var n, at int
 	for ; rest.Scan(); n++ {
@@ -173,18 +184,22 @@ func TestWriterKeepsTornMessages(t *testing.T) {
 	w := &control.Writer{Out: out}
 	io.WriteString(w, "abc")
 	big := strings.Repeat("x", 60_000)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var all sync.WaitGroup
 	for range 3 {
 		all.Go(func() { w.Update(ctx, map[string]string{tokenVariable: big}) })
 	}
-	time.Sleep(5 * time.Millisecond)
+	waitFor(t, w, 3)
 	written := make(chan error)
 	go func() {
 		_, err := io.WriteString(w, "def\nghi\n")
 		written <- err
 	}()
+	// The pipe has room for one of them, and for a part of the next, whose time ends then.
+	waitFor(t, w, 1)
+	time.Sleep(50 * time.Millisecond)
+	cancel()
 	all.Wait()
 	r, log := resolver(t)
 	done := make(chan string)
@@ -203,27 +218,29 @@ func TestWriterKeepsTornMessages(t *testing.T) {
 func TestWriterIsOnTime(t *testing.T) {
 	in, out := io.Pipe()
 	w := &control.Writer{Out: out}
-	var all sync.WaitGroup
-	begun := time.Now()
-	for i := range 8 {
-		all.Go(func() {
-			timeout := 20 * time.Millisecond
-			if i%2 == 0 {
-				timeout = 4 * time.Second
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	var patient, hasty sync.WaitGroup
+	var ended atomic.Int64 // of the patient
+	for range 4 {
+		patient.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 			defer cancel()
-			if err := w.Update(ctx, map[string]string{"A": "1"}); err == nil && i%2 > 0 {
+			w.Update(ctx, map[string]string{"A": "1"})
+			ended.Add(1)
+		})
+		hasty.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			defer cancel()
+			if err := w.Update(ctx, map[string]string{"A": "1"}); err == nil {
 				t.Error("no error")
-			}
-			if took := time.Since(begun); i%2 > 0 && took > 2*time.Second {
-				t.Errorf("one of %v took %v", timeout, took)
 			}
 		})
 	}
-	time.Sleep(100 * time.Millisecond)
+	hasty.Wait()
+	if n := ended.Load(); n > 0 {
+		t.Errorf("the hasty ones have waited for %d others", n)
+	}
 	go io.Copy(io.Discard, in)
-	all.Wait()
+	patient.Wait()
 	out.Close()
 }
 
@@ -297,7 +314,7 @@ func TestWriterDoesNotHang(t *testing.T) {
 	var out lines
 	w := &control.Writer{Out: &out}
 	io.WriteString(w, "a line that nobody ends")
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond) // in which it begins to wait
 	defer cancel()
 	if err := w.Update(ctx, map[string]string{"A": "1"}); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "end of a line") {
 		t.Errorf("in a line that does not end: %v", err)
