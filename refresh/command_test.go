@@ -75,10 +75,18 @@ func TestCommand(t *testing.T) {
 			}
 			log := &logged{}
 			tt.command.Log = slog.New(log)
-			begun := time.Now()
-			got, err := tt.command.Token(t.Context())
-			if d := time.Since(begun); d > 7*time.Second {
-				t.Errorf("it took %v", d)
+			var got ingressauth.Token
+			var err error
+			for range 5 {
+				begun := time.Now()
+				got, err = tt.command.Token(t.Context())
+				if d := time.Since(begun); d > 7*time.Second {
+					t.Errorf("it took %v", d)
+				}
+				// Who is held up for all the time that there is tries again.
+				if tt.error != "" || err == nil || !strings.Contains(err.Error(), "it did not end within") {
+					break
+				}
 			}
 			if tt.error != "" {
 				wantError(t, err, tt.error)
