@@ -59,10 +59,14 @@ func launcher() {
 		fmt.Println(err)
 	}
 	runtime.KeepAlive(secret)
+	wait := 20 * time.Millisecond
+	if !cmd.Confine { // one will come
+		wait = 10 * time.Second
+	}
 	select {
 	case <-signals:
 		fmt.Println("got a signal")
-	case <-time.After(20 * time.Millisecond):
+	case <-time.After(wait):
 	}
 	if _, inside := restricted(); inside > 0 {
 		fmt.Println("threads of the launcher are restricted")
@@ -88,7 +92,7 @@ func reader() {
 		fmt.Println(err)
 	}
 	seen := make(map[string]bool)
-	for end := time.Now().Add(50 * time.Millisecond); time.Now().Before(end); {
+	for begun, first := time.Now(), true; first || time.Since(begun) < 50*time.Millisecond; first = false {
 		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/[0-9]*", pid))
 		for _, dir := range append(tasks, fmt.Sprintf("/proc/%d", pid)) {
 			if b, _ := os.ReadFile(dir + "/environ"); bytes.Contains(b, []byte(marker)) {
