@@ -32,9 +32,9 @@ type brokerUpstream struct {
 	*httptest.Server // which is started when there is all that it is to have
 	http.ServeMux
 	t        testing.TB
-	secure   bool                    // it has TLS and HTTP/2
-	want     http.Header             // the fields of the credential
-	accepts  func(token string) bool // says which bearer token it is to be, if it is not nil
+	secure   bool                          // it has TLS and HTTP/2
+	want     http.Header                   // the fields of the credential
+	accepts  func(path, token string) bool // says which bearer token it is to be, if it is not nil
 	serving  sync.WaitGroup
 	holds    sync.Once
 	held     chan struct{} // closed when a request waits
@@ -116,7 +116,7 @@ func (u *brokerUpstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	want := u.want
 	if u.accepts != nil {
 		want = http.Header{"Authorization": r.Header["Authorization"]}
-		if token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); !u.accepts(token) {
+		if token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); !u.accepts(r.URL.Path, token) {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			w.WriteHeader(http.StatusUnauthorized)
 			return
