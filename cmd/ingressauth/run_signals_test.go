@@ -219,15 +219,17 @@ func TestRunStopped(t *testing.T) {
 // else; signals for the group, SIGKILL among them, have their effect.
 func TestRunUncontrolled(t *testing.T) {
 	for script, want := range map[string]string{
-		`ingressauth run -- sh -c 'kill -STOP $$' & sleep 0.5; kill -9 $(pgrep -P $(pgrep -P $(pgrep -P $$ ingressauth))); wait $!; echo $?`:                               "137\n",
-		`sleep 60 & kill -STOP $!; ingressauth run -- sh -c 'sleep 0.3; exit 3'; echo $?; kill -9 $!`:                                                                      "3\n",
-		`sleep 60 & kill -STOP $!; ingressauth run --on-rotate none -- sleep 61 & sleep 0.4; kill -9 $(pgrep -P $(pgrep -P $$ ingressauth)); wait $!; echo $?; kill -9 %1`: "125\n",
-		`ingressauth run -- sh -c 'kill -TSTP $$; exit 4'; echo $?`:                                                                                                        "4\n",
+		`ingressauth run -- sh -c 'kill -STOP $$' & until child=$(below $(below $(below $$ ingressauth))) && grep -q "^State:.T" /proc/$child/status; do sleep 0.01; done
+			kill -9 $child; wait $!; echo $?`: "137\n",
+		`sleep 60 & kill -STOP $!; ingressauth run -- sh -c 'sleep 0.3; exit 3'; echo $?; kill -9 $!`: "3\n",
+		`sleep 60 & kill -STOP $!; ingressauth run --on-rotate none -- sleep 61 & until supervisor=$(below $(below $$ ingressauth)) && below $supervisor sleep >/dev/null; do sleep 0.01; done
+			kill -9 $supervisor; wait $!; echo $?; kill -9 %1`: "125\n",
+		`ingressauth run -- sh -c 'kill -TSTP $$; exit 4'; echo $?`: "4\n",
 	} {
 		w := newRunWorld(t)
 		marker := fmt.Sprintf("UNCONTROLLED=%d", os.Getpid())
 		w.set(marker)
-		cmd := exec.Command("bash", "-c", "trap 'echo hung up' HUP; "+script)
+		cmd := exec.Command("bash", "-c", "trap 'echo hung up' HUP; below() { pgrep -P $1 $2; } 2>/dev/null; "+script)
 		cmd.Env = w.environ
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		if out, errs, code := w.output(cmd); out != want || code != 0 {
@@ -244,7 +246,7 @@ func TestRunUncontrolled(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(300 * time.Millisecond)
+	eventually(t, "the command has begun", func() bool { return len(marked(marker)) > 4 })
 	unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
 	cmd.Wait()
 	eventually(t, "all end", func() bool { return len(marked(marker)) == 0 && len(w.left()) == 0 })
@@ -254,7 +256,9 @@ func TestRunUncontrolled(t *testing.T) {
 // second signal; what ends by itself is not killed.
 func TestRunGrace(t *testing.T) {
 	stubborn := `trap '' TERM; echo; while :; do sleep 0.1; done`
-	behind := "(setsid sh -c \"" + stubborn + "\" & ); sleep 0.3; "
+	// What is behind begins when the file is there.
+	begun := `until [ -e "$BEGUN" ]; do sleep 0.01; done; `
+	behind := `(setsid sh -c "trap '' TERM; : >\"\$BEGUN\"; while :; do sleep 0.1; done" & ); ` + begun
 	for name, test := range map[string]struct {
 		script string
 		signal syscall.Signal // to run, 0 for none
@@ -262,27 +266,27 @@ func TestRunGrace(t *testing.T) {
 		after  time.Duration
 	}{
 		"a stubborn child":                  {stubborn, unix.SIGTERM, 137, graceTime},
-		"a stubborn descendant":             {behind + "exit 3", 0, 3, graceTime},
+		"a stubborn descendant":             {behind + "echo; exit 3", 0, 3, graceTime},
 		"both":                              {behind + stubborn, unix.SIGTERM, 137, graceTime},
 		"a stopped descendant":              {"sleep 100 & kill -STOP $!; echo; exit 3", 0, 3, 0},
 		"one that cleans up":                {`trap 'sleep 0.5; exit 9' TERM; echo; while :; do sleep 0.05; done`, unix.SIGTERM, 9, 500 * time.Millisecond},
 		"one that ignores another signal":   {`trap 'exit 9' TERM; trap '' INT; echo; kill -INT $$; sleep 0.1; exit 4`, unix.SIGINT, 4, 0},
-		"a descendant that cleans up first": {`(setsid sh -c 'trap "sleep 0.5; exit" TERM; while :; do sleep 0.05; done' & ); sleep 0.2; echo; exit 3`, 0, 3, 500 * time.Millisecond},
+		"a descendant that cleans up first": {`(setsid sh -c 'trap "sleep 0.5; exit" TERM; : >"$BEGUN"; while :; do sleep 0.05; done' & ); ` + begun + `echo; exit 3`, 0, 3, 500 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newRunWorld(t)
 			marker := "GRACE=" + t.Name()
-			w.set(marker)
+			w.set(marker, "BEGUN="+filepath.Join(t.TempDir(), "begun"))
+			started := time.Now() // which is before the end of a child that ends by itself
 			r := w.start("--", "sh", "-c", test.script)
 			r.line()
-			time.Sleep(500 * time.Millisecond)
-			started := time.Now()
 			if test.signal != 0 {
+				started = time.Now()
 				r.Process.Signal(test.signal)
 			}
 			_, code := r.end()
-			if took := time.Since(started); code != test.code || took < test.after-time.Second {
+			if took := time.Since(started); code != test.code || took < test.after {
 				t.Errorf("exit code %d after %v", code, took)
 			}
 			if left := marked(marker); len(left) > 0 {
@@ -303,21 +307,21 @@ func TestRunGrace(t *testing.T) {
 			t.Error("the child was killed at once")
 		}
 		r.Process.Signal(unix.SIGINT)
-		if _, code := r.end(); code != 137 || time.Since(started) > graceTime/2 {
+		if _, code := r.end(); code != 137 || time.Since(started) >= graceTime {
 			t.Errorf("exit code %d after %v", code, time.Since(started))
 		}
 	})
 	t.Run("in a hurry", func(t *testing.T) {
 		t.Parallel()
 		w := newRunWorld(t)
+		w.set("BEGUN=" + filepath.Join(t.TempDir(), "begun"))
+		started := time.Now() // which is before the grace begins
 		r := w.start("--", "sh", "-c", behind+"echo $$; exit 3")
-		r.line()
 		child, _ := strconv.Atoi(r.line())
 		eventually(t, "the child ends", func() bool { return state(child) == "" })
 		time.Sleep(2 * repeatTime)
-		started := time.Now()
 		r.Process.Signal(unix.SIGINT)
-		if _, code := r.end(); code != 3 || time.Since(started) > graceTime/2 {
+		if _, code := r.end(); code != 3 || time.Since(started) >= graceTime {
 			t.Errorf("exit code %d after %v", code, time.Since(started))
 		}
 	})
@@ -418,11 +422,12 @@ func TestRunOnRotate(t *testing.T) {
 	})
 	t.Run("the end while it is restarted", func(t *testing.T) {
 		w, file, _ := world(t)
-		r := w.start("--from", "file", "--on-rotate", "restart", "--", "sh", "-c", `(trap '' TERM; sleep 2) & echo started; sleep 100`)
-		r.line()
+		r := w.start("--from", "file", "--on-rotate", "restart", "--", "sh", "-c", `(trap '' TERM; echo $$; sleep 4) & sleep 100`)
+		child, _ := strconv.Atoi(r.line())
 		r.Process.Signal(unix.SIGWINCH)
 		replace(t, file, second)
-		time.Sleep(70 * time.Millisecond) // the command has ended, and what it has started has not
+		eventually(t, "the command ends, and what it has started does not", func() bool { return state(child) == "" })
+		time.Sleep(50 * time.Millisecond) // until that was noticed
 		r.Process.Signal(unix.SIGTERM)
 		if rest, code := r.end(); rest != "" || code != 143 {
 			t.Errorf("%q %d", rest, code)
@@ -507,7 +512,7 @@ while True:
 		r.line()
 		replace(t, file, second)
 		started := time.Now()
-		if _, code := r.end(); code != 6 || time.Since(started) > 3*time.Second {
+		if _, code := r.end(); code != 6 || time.Since(started) >= 5*time.Second { // which a message has
 			t.Errorf("exit code %d after %v", code, time.Since(started))
 		}
 	})
@@ -515,19 +520,24 @@ while True:
 		// The message waits for longer than an attempt, and the file does not wait for it.
 		w, file, events := world(t)
 		r := w.start("--from", "file", "--deliver", "env,file", "--events", events, "--", "sh", "-c",
-			`cat "$CLAUDE_SESSION_INGRESS_TOKEN_FILE"; echo; sleep 0.3; cat "$CLAUDE_SESSION_INGRESS_TOKEN_FILE"; echo; cat`)
+			`echo "$CLAUDE_SESSION_INGRESS_TOKEN_FILE"; cat "$CLAUDE_SESSION_INGRESS_TOKEN_FILE"; echo; cat`)
+		path := r.line()
 		if line := r.line(); line != testToken {
 			t.Errorf("%q", line)
 		}
 		fmt.Fprint(r.in, "a line ")
 		time.Sleep(50 * time.Millisecond)
-		replace(t, file, testToken+"-1")
-		time.Sleep(50 * time.Millisecond)
-		replace(t, file, second)
-		if line := r.line(); line != second {
-			t.Errorf("%q in the file", line)
+		for _, token := range []string{testToken + "-1", second} {
+			replace(t, file, token)
+			eventually(t, "the file has it", func() bool {
+				text, _ := os.ReadFile(path)
+				return string(text) == token
+			})
 		}
-		time.Sleep(5500 * time.Millisecond)
+		eventually(t, "an attempt fails", func() bool {
+			text, _ := os.ReadFile(events)
+			return bytes.Contains(text, []byte(`"event":"failure"`))
+		})
 		fmt.Fprintln(r.in, "with an end")
 		if line := r.line(); line != "a line with an end" {
 			t.Errorf("%q", line)
@@ -551,9 +561,19 @@ while True:
 	})
 	t.Run("a stubborn reader", func(t *testing.T) {
 		w, file, events := world(t)
-		r := w.start("--from", "file", "--deliver", "env,file", "--events", events, "--", "sh", "-c", "exec <&-; echo; sleep 0.5; exit 6")
+		done := filepath.Join(t.TempDir(), "done")
+		w.set("DONE=" + done)
+		r := w.start("--from", "file", "--deliver", "env,file", "--events", events, "--", "sh", "-c", `exec <&-; echo; until [ -e "$DONE" ]; do sleep 0.01; done; exit 6`)
 		r.line()
 		replace(t, file, second)
+		eventually(t, "a message fails", func() bool {
+			text, _ := os.ReadFile(events)
+			return bytes.Contains(text, []byte(`"event":"failure"`))
+		})
+		time.Sleep(50 * time.Millisecond) // for what should not come
+		if err := os.WriteFile(done, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
 		if _, code := r.end(); code != 6 {
 			t.Errorf("exit code %d", code)
 		}
