@@ -57,11 +57,11 @@ func TestRunKilled(t *testing.T) {
 				t.Fatal(err)
 			}
 			time.Sleep(delay)
-			kill(t, cmd.Process.Pid, victim, marker)
+			ofRun := kill(t, cmd.Process.Pid, victim, marker)
 			// The child does not notice a descendant's end.
 			if victim == "descendant" {
 				time.Sleep(20 * time.Millisecond)
-				kill(t, cmd.Process.Pid, "child", marker)
+				ofRun = kill(t, cmd.Process.Pid, "child", marker) || ofRun
 			}
 			ended := make(chan struct{})
 			go func() {
@@ -74,11 +74,11 @@ func TestRunKilled(t *testing.T) {
 					waiting = false
 				case <-time.After(10 * time.Second):
 					// It was a process that os starts for a moment, to see what the kernel can do.
-					kill(t, cmd.Process.Pid, victim, marker)
+					ofRun = kill(t, cmd.Process.Pid, victim, marker) || ofRun
 				}
 			}
 			// If it was run that was killed, its supervisor needs a moment more.
-			eventually(t, "nothing is left of the tree", func() bool { return len(marked(marker)) == 0 && (victim != "run" || len(w.left()) == 0) })
+			eventually(t, "nothing is left of the tree", func() bool { return len(marked(marker)) == 0 && (!ofRun || len(w.left()) == 0) })
 			filepath.WalkDir(w.runtime, func(path string, d fs.DirEntry, err error) error {
 				if info, e := os.Lstat(path); e == nil && path != w.runtime && info.Mode().Perm()&0o077 != 0 {
 					t.Errorf("%s has mode %v", path, info.Mode())
@@ -130,8 +130,9 @@ func (w *runWorld) giveTo(user *syscall.Credential) {
 	w.set("XDG_RUNTIME_DIR=" + dir)
 }
 
-// kill kills a process of the tree, if it is there by now.
-func kill(t *testing.T, run int, victim, marker string) {
+// kill kills a process of the tree, if it is there by now, and run if not. It reports whether
+// it was run.
+func kill(t *testing.T, run int, victim, marker string) bool {
 	supervisor := childrenOf(run)
 	var child, descendants []int
 	for _, pid := range supervisor {
@@ -148,7 +149,9 @@ func kill(t *testing.T, run int, victim, marker string) {
 	if len(from) == 0 {
 		from = []int{run}
 	}
-	unix.Kill(from[rand.IntN(len(from))], unix.SIGKILL)
+	pid := from[rand.IntN(len(from))]
+	unix.Kill(pid, unix.SIGKILL)
+	return pid == run
 }
 
 func childrenOf(pid int) (children []int) {
@@ -362,9 +365,12 @@ os._exit(5)
 // TestRunReaps has orphans waited for while the child runs.
 func TestRunReaps(t *testing.T) {
 	w := newRunWorld(t)
-	r := w.start("--", "sh", "-c", `for i in $(seq 200); do (setsid true &); done; sleep 0.2; ps -o stat= --ppid $PPID | grep -c Z; exit 7`)
-	if zombies := r.line(); zombies != "0" {
-		t.Errorf("%s zombies", zombies)
+	r := w.start("--", "sh", "-c", `for i in $(seq 200); do (setsid true &); done
+		for i in $(seq 400); do [ $(ps -o pid= --ppid $PPID | wc -l) = 1 ] && break; sleep 0.05; done
+		ps -o pid= --ppid $PPID | wc -l; exit 7`)
+	// The child is left. An orphan that ends late is waited for late.
+	if left := r.line(); left != "1" {
+		t.Errorf("%s children", left)
 	}
 	if _, code := r.end(); code != 7 {
 		t.Errorf("exit code %d", code)
