@@ -223,7 +223,12 @@ func unprivileged(t *testing.T, script string, variables ...string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "ingressauth"), b, 0o755); err != nil {
+	// A process that another test starts meanwhile would have it open for writing for a moment,
+	// in which nobody can execute it.
+	syscall.ForkLock.RLock()
+	err = os.WriteFile(filepath.Join(dir, "ingressauth"), b, 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	for path, mode := range map[string]os.FileMode{dir: 0o755, filepath.Join(dir, "tmp"): os.ModeSticky | 0o777} {
