@@ -97,7 +97,8 @@ func (c *brokerClient) look(run int) {
 	found := make(places)
 	for _, pid := range below(c.t, supervisor) {
 		err := found.search(pid, c.token, phantomMark)
-		for i := 0; err != nil && i < 3 && isThere(pid); i++ { // it may have become another program
+		// It may become another program, which takes a moment.
+		for deadline := time.Now().Add(10 * time.Second); err != nil && isThere(pid) && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 			err = found.search(pid, c.token, phantomMark)
 		}
 		if err != nil && isThere(pid) {
