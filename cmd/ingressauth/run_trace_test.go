@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -35,7 +36,8 @@ func TestRunTrace(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.set("CLAUDE_SESSION_INGRESS_TOKEN_FILE=" + file)
-			run := w.run("--from", from, "--deliver", "env,fd,file", "--events", filepath.Join(dir, "events"), "--", "cat")
+			events := filepath.Join(dir, "events")
+			run := w.run("--from", from, "--deliver", "env,fd,file", "--events", events, "--", "cat")
 			cmd := exec.Command("strace", append([]string{"-f", "-y", "-s", "10000", "-o", trace, "-e",
 				"trace=execve,execveat,open,openat,creat,mkdir,mkdirat,chmod,fchmod,fchmodat,write,pwrite64,writev,pwritev,sendto,sendmsg,rename,renameat,renameat2,link,linkat,symlink,symlinkat,memfd_create"},
 				run.Args...)...)
@@ -69,7 +71,10 @@ func TestRunTrace(t *testing.T) {
 				text, _ := os.ReadFile(files[0])
 				return string(text) == second
 			})
-			time.Sleep(100 * time.Millisecond)
+			eventually(t, "the message is sent", func() bool {
+				text, _ := os.ReadFile(events)
+				return bytes.Count(text, []byte(`"delivery":"env"`)) == 2
+			})
 			in.Close()
 			if err := cmd.Wait(); err != nil {
 				t.Fatal(err)
