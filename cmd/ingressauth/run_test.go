@@ -367,7 +367,8 @@ func TestRunInput(t *testing.T) {
 		for i := range 200_000 {
 			fmt.Fprintf(&lines, "line %d\n", i)
 		}
-		cmd := w.run("--deliver", "env", "--from", "file", "--", "cat")
+		events := filepath.Join(t.TempDir(), "events")
+		cmd := w.run("--deliver", "env", "--from", "file", "--events", events, "--", "cat")
 		in, err := cmd.StdinPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -376,8 +377,14 @@ func TestRunInput(t *testing.T) {
 			for i, chunk := range slices.Collect(slices.Chunk(lines.Bytes(), 12345)) {
 				in.Write(chunk)
 				if i%20 == 0 {
-					replace(t, file, fmt.Sprintf("%s-%d", testToken, i))
-					time.Sleep(30 * time.Millisecond)
+					token := fmt.Sprintf("%s-%d", testToken, i)
+					replace(t, file, token)
+					// What comes next is written when the token is seen.
+					for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+						if text, _ := os.ReadFile(events); bytes.Contains(text, []byte(fingerprint(token))) {
+							break
+						}
+					}
 				}
 			}
 			in.Close()
