@@ -145,6 +145,10 @@ if sys.stdin.isatty() and sys.stdout.isatty():
 sys.exit(n if sys.stdin.readline() else 99)
 `
 
+// catBegun is a command that says "begun", which is not what the terminal shows of it, and then
+// is cat: nobody reads another command's line for it by now.
+const catBegun = `sh -c 'echo be""gun; exec cat'`
+
 // script writes a program to a file, and returns the command that runs it.
 func script(t *testing.T, text string) string {
 	need(t, "python3")
@@ -208,8 +212,8 @@ func TestRunUnderShell(t *testing.T) {
 			term.wait("read a line")
 			term.wait("prompt> ")
 			// An interrupt ends the job.
-			term.send("ingressauth run " + flags + "-- cat | cat; echo 'e''nded' ${PIPESTATUS[@]}\n")
-			time.Sleep(300 * time.Millisecond)
+			term.send("ingressauth run " + flags + "-- " + catBegun + " | cat; echo 'e''nded' ${PIPESTATUS[@]}\n")
+			term.wait("begun")
 			term.send("x\n")
 			term.wait("x\r\nx\r\n")
 			term.send(ctrlC)
@@ -222,6 +226,7 @@ func TestRunUnderShell(t *testing.T) {
 				return strings.Contains(term.wait("prompt> "), "Stopped")
 			})
 			term.send("fg\n")
+			eventually(t, "the job has the terminal", func() bool { return term.front() != shell.Process.Pid })
 			time.Sleep(300 * time.Millisecond)
 			term.send("y\n")
 			term.wait("y\r\ny\r\n")
@@ -233,8 +238,9 @@ func TestRunUnderShell(t *testing.T) {
 			}
 			// One that is killed while it is stopped is gone.
 			for _, kill := range []string{"kill %1", "kill -9 %1"} {
-				term.send("ingressauth run " + flags + "-- sleep 77\n")
-				time.Sleep(300 * time.Millisecond)
+				term.send("ingressauth run " + flags + "-- sh -c 'echo be\"\"gun; exec sleep 77'\n")
+				term.wait("begun")
+				time.Sleep(100 * time.Millisecond)
 				term.send(ctrlZ)
 				term.wait("Stopped")
 				term.wait("prompt> ")
@@ -251,6 +257,7 @@ func TestRunUnderShell(t *testing.T) {
 			term.wait("Stopped")
 			term.wait("prompt> ")
 			term.send("fg\n")
+			eventually(t, "the job has the terminal", func() bool { return term.front() != shell.Process.Pid })
 			time.Sleep(300 * time.Millisecond)
 			term.send("echo 'b''ack'\n")
 			term.wait("back")
@@ -294,12 +301,14 @@ func TestRunLeads(t *testing.T) {
 		cmd := w.run("--", "bash", "--norc", "-i")
 		term := newTerminal(t, cmd)
 		term.wait("prompt> ")
-		term.send("cat\n")
-		time.Sleep(200 * time.Millisecond)
+		term.send(catBegun + "\n")
+		term.wait("begun")
+		front := term.front()
 		term.send(ctrlZ)
 		term.wait("Stopped")
 		term.wait("prompt> ")
 		term.send("fg\n")
+		eventually(t, "the job has the terminal", func() bool { return term.front() == front })
 		time.Sleep(200 * time.Millisecond)
 		term.send("x\n")
 		term.wait("x\r\nx\r\n")
