@@ -101,6 +101,7 @@ type Broker struct {
 	peers     bool // who has connected to a Unix socket can be told
 	transport ingressauth.Transport
 	plain     http.RoundTripper // without a token
+	closeTime time.Duration     // the constant, but in tests
 	server    http.Server
 	serving   sync.WaitGroup
 	meter     meter
@@ -132,7 +133,7 @@ func New(c Config) (*Broker, error) {
 	}
 	c.MaxHeader, c.AnswerTime = cmp.Or(c.MaxHeader, maxHeader), cmp.Or(c.AnswerTime, answerTime)
 	b := &Broker{
-		config: c, routes: routes, peers: canTellPeers(),
+		config: c, routes: routes, peers: canTellPeers(), closeTime: closeTime,
 		children: make(map[[32]byte]*Child), connections: make(map[*connection]struct{}), rotating: make(map[*exchange]struct{}),
 	}
 	if b.config.Log == nil {

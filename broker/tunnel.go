@@ -12,11 +12,10 @@ import (
 	"github.com/ingressauth/ingressauth"
 )
 
-// closeTime is how long both ends have after a close frame, or for the rest of a frame before
-// it. Tests have another.
-var closeTime = time.Second
-
 const (
+	// closeTime is how long both ends have after a close frame, or for the rest of a frame
+	// before it.
+	closeTime = time.Second
 	// violationStatus is the status of RFC 6455, section 7.4.1, for what a policy forbids.
 	violationStatus = 1008
 	closeReason     = "the token was replaced"
@@ -169,7 +168,7 @@ func (x *exchange) endStale(what io.Closer) {
 	t.down.closing.Store(true)
 	go t.up.close()
 	go t.down.close()
-	time.AfterFunc(closeTime, func() {
+	time.AfterFunc(x.broker.closeTime, func() {
 		t.down.to.Close()
 		t.upstream.Close()
 	})

@@ -193,9 +193,6 @@ func TestWebSocketEnds(t *testing.T) {
 
 // TestRotation has the token be replaced while a WebSocket and a stream are open.
 func TestRotation(t *testing.T) {
-	// Either end may be held up for long.
-	defer func(d time.Duration) { closeTime = d }(closeTime)
-	closeTime = 4 * time.Second
 	for _, closes := range []bool{false, true} {
 		t.Run(fmt.Sprint("closes ", closes), func(t *testing.T) {
 			there := make(chan *webSocket, 1)
@@ -221,6 +218,7 @@ func TestRotation(t *testing.T) {
 			c, _ := w.dial("")
 			upstream := <-there
 			defer upstream.Close()
+			w.broker.closeTime = 4 * time.Second // either end may be held up for long
 			// A frame is under way when the token is replaced.
 			whole := frame(2, false, "frame")
 			upstream.Write(whole[:4])

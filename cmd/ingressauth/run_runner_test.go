@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -60,7 +61,7 @@ exec ingressauth run --from control --deliver fd --scrub 'AWS_*' -- "$CLAUDE_RUN
 
 			// A service that accepts the newest two generations, and now and then the newest
 			// alone, as one that takes the others back.
-			var oldest, used, requests, refused atomic.Int64
+			var oldest, used, took, requests, refused atomic.Int64
 			service := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 				requests.Add(1)
 				var i int64
@@ -91,12 +92,25 @@ exec ingressauth run --from control --deliver fd --scrub 'AWS_*' -- "$CLAUDE_RUN
 			if err != nil {
 				t.Fatal(err)
 			}
-			var out, errs bytes.Buffer
-			cmd.Stdout, cmd.Stderr = &out, &errs
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var errs bytes.Buffer
+			cmd.Stderr = &errs
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
 			activityIn.Close()
+			var got []string
+			read := make(chan struct{})
+			go func() {
+				defer close(read)
+				for lines := bufio.NewScanner(out); lines.Scan(); {
+					got = append(got, lines.Text())
+					took.Add(1)
+				}
+			}()
 			reports := make(chan int)
 			go func() {
 				b, _ := io.ReadAll(activity)
@@ -113,17 +127,20 @@ exec ingressauth run --from control --deliver fd --scrub 'AWS_*' -- "$CLAUDE_RUN
 			for i := 1; i <= rotations; i++ {
 				oldest.Store(int64(i - 1))
 				if i%10 == 0 { // what the agent has is taken back before it gets the next
-					fmt.Fprintf(in, "line %d\n", i)
 					before := refused.Load()
 					oldest.Store(int64(i))
 					reach("requests that were refused", &refused, before+1)
 				}
 				replace(t, file, token(i))
-				fmt.Fprintf(in, `{"type":"update_environment_variables","variables":{"CLAUDE_CODE_SESSION_ACCESS_TOKEN":"%s"}}`+"\n", token(i))
+				fmt.Fprintf(in, `{"type":"update_environment_variables","variables":{"CLAUDE_CODE_SESSION_ACCESS_TOKEN":"%s"}}`+"\nline %d\n", token(i), i)
 				time.Sleep(25 * time.Millisecond)
+				// It comes by more than one way: the agent has it by all of them, and goes on with it.
 				reach("the newest rotation that the agent has used", &used, int64(i))
+				reach("lines that the agent took", &took, int64(i))
+				reach("requests since then", &requests, requests.Load()+2)
 			}
 			fmt.Fprintln(in, "stop 7")
+			<-read
 			cmd.Wait()
 			if code := cmd.ProcessState.ExitCode(); code != 7 {
 				t.Errorf("exit code %d", code)
@@ -132,11 +149,11 @@ exec ingressauth run --from control --deliver fd --scrub 'AWS_*' -- "$CLAUDE_RUN
 				t.Errorf("standard error: %q", errs.String())
 			}
 			want := []string{}
-			for i := 10; i <= rotations; i += 10 {
+			for i := 1; i <= rotations; i++ {
 				want = append(want, fmt.Sprintf("took: line %d", i))
 			}
 			want = append(want, `refused 0, arguments ["--flag" "two words" ""]`)
-			if got := strings.Split(strings.TrimSpace(out.String()), "\n"); !slices.Equal(got, want) {
+			if !slices.Equal(got, want) {
 				t.Errorf("standard output: %q, want %q", got, want)
 			}
 			// A request that was refused, since its token was taken back, was sent once more, and
