@@ -609,10 +609,10 @@ func TestRunReapsBeside(t *testing.T) {
 func TestRunRestartsBeside(t *testing.T) {
 	w := newRunWorld(t)
 	events := filepath.Join(t.TempDir(), "events")
-	slow := fileWith(t, "slow", "sleep 0.05\n. "+countingHelper(t)+"\n")
+	slow := fileWith(t, "slow", "sleep 0.1\n. "+countingHelper(t)+"\n")
 	starts := filepath.Join(t.TempDir(), "starts")
-	_, errs, code := w.output(w.run("--from", "command:sh "+slow, "--refresh", "30ms", "--on-rotate", "restart", "--events", events, "--", "sh", "-c", `
-		trap 'sleep 0.1; exit 0' TERM # first, or one that is held up is replaced before it has counted
+	_, errs, code := w.output(w.run("--from", "command:sh "+slow, "--refresh", "150ms", "--on-rotate", "restart", "--events", events, "--", "sh", "-c", `
+		trap 'sleep 0.3; exit 0' TERM # first, or one that is held up is replaced before it has counted
 		ingressauth token >>`+starts+`
 		[ $(wc -l <`+starts+`) -ge 8 ] && exit 6
 		sleep 30 & wait`))
