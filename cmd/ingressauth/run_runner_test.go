@@ -137,6 +137,13 @@ exec ingressauth run --from control --deliver fd --scrub 'AWS_*' -- "$CLAUDE_RUN
 				// It comes by more than one way: the agent has it by all of them, and goes on with it.
 				reach("the newest rotation that the agent has used", &used, int64(i))
 				reach("lines that the agent took", &took, int64(i))
+				eventually(t, "the file that run keeps, if it does, has it", func() bool {
+					files, _ := filepath.Glob(filepath.Join(w.runtime, "ingressauth", "session-*", "token"))
+					return !slices.ContainsFunc(files, func(path string) bool {
+						text, _ := os.ReadFile(path)
+						return string(text) != token(i)
+					})
+				})
 				reach("requests since then", &requests, requests.Load()+2)
 			}
 			fmt.Fprintln(in, "stop 7")
