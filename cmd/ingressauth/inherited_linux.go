@@ -54,6 +54,20 @@ func keepInherited() (restore func()) {
 	}
 }
 
+// openDirectories returns the paths of directories that were inherited.
+func openDirectories() (paths []string) {
+	for _, n := range append(inherited(), 0, 1, 2) {
+		var info unix.Stat_t
+		if unix.Fstat(n, &info) != nil || info.Mode&unix.S_IFMT != unix.S_IFDIR {
+			continue
+		}
+		if path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(n)); err == nil {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
 // maxSearch bounds how much of an inherited file is looked into, in bytes.
 const maxSearch = 16 << 20
 

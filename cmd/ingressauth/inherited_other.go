@@ -13,5 +13,8 @@ func keepInherited() (restore func()) { return func() {} }
 // searchInherited finds nothing, as nothing tells here what was inherited.
 func searchInherited([]string) map[int]bool { return nil }
 
+// openDirectories finds none, for the same reason.
+func openDirectories() []string { return nil }
+
 // giveSocket makes a socket another user's.
 func giveSocket(path string, uid, gid int) error { return os.Lchown(path, uid, gid) }

@@ -82,7 +82,10 @@ func (s *supervisor) hold(t ingressauth.Token) error {
 	s.environ = s.withhold(p, texts)
 	c := s.options.broker.config()
 	c.Source, c.Log = s.source(), s.events.logger()
-	var err error
+	err := s.checkSockets(c.Routes)
+	if err != nil {
+		return err
+	}
 	if s.held, err = s.options.broker.open(c); err != nil {
 		return err
 	}
@@ -143,6 +146,10 @@ func withoutProxy(environ []string, base string) []string {
 	for name, list := range lists {
 		// Who has just one of them has the other see the same.
 		list = cmp.Or(list, lists["no_proxy"], lists["NO_PROXY"])
+		if strings.TrimSpace(list) == "*" { // to most clients that is all hosts if it stands alone
+			environ = append(without(environ, name), name+"="+list)
+			continue
+		}
 		if list != "" {
 			list += ","
 		}
@@ -159,6 +166,25 @@ func (s *supervisor) source() ingressauth.Renewer {
 	return s.resolver
 }
 
+// checkSockets refuses sockets that another user, as whom the command is run, could not get to. It
+// is done before directories are made for them, which would be ours.
+func (s *supervisor) checkSockets(routes []broker.Route) error {
+	a := s.options.account
+	if a == nil {
+		return nil
+	}
+	addresses, err := s.options.broker.addresses(routes)
+	if err != nil {
+		return err
+	}
+	for _, address := range addresses {
+		if path, ok := strings.CutPrefix(address, "unix:"); ok && (access.User{UID: a.uid, Groups: a.groups}).Reach(path) != nil {
+			return fmt.Errorf("--listen: user %d cannot get to the socket: make its directory, mode 0700, that user's", a.uid)
+		}
+	}
+	return nil
+}
+
 // letIn has another user, as whom the command is run, connect to the sockets.
 func (s *supervisor) letIn() error {
 	a := s.options.account
@@ -173,9 +199,6 @@ func (s *supervisor) letIn() error {
 		if err := giveSocket(path, a.uid, a.gid); err != nil {
 			return fmt.Errorf("--listen: give the socket to user %d: %w", a.uid, err)
 		}
-		if (access.User{UID: a.uid, Groups: a.groups}).Reach(path) != nil {
-			return fmt.Errorf("--listen: user %d cannot get to the socket: make its directory, mode 0700, that user's", a.uid)
-		}
 	}
 	return nil
 }
@@ -189,12 +212,17 @@ func (s *supervisor) withhold(p ingressauth.Profile, texts []string) (kept []str
 		case name == p.TokenVariable, name == p.DescriptorVariable, name == p.FileVariable:
 		case holds(value, texts):
 			s.events.failure(fmt.Errorf("variable %s held the token, and is kept from the command", tokentext.Shown(name)))
-		case slices.ContainsFunc(s.options.scrub, func(pattern string) bool { match, _ := patterns.Match(pattern, name); return match }):
+		case s.scrubs(name):
 		default:
 			kept = append(kept, entry)
 		}
 	}
 	return kept
+}
+
+// scrubs reports whether the command is not to inherit a variable.
+func (s *supervisor) scrubs(name string) bool {
+	return slices.ContainsFunc(s.options.scrub, func(pattern string) bool { match, _ := patterns.Match(pattern, name); return match })
 }
 
 // holds reports whether one of these is in s.
@@ -221,8 +249,18 @@ func (s *supervisor) expose(p ingressauth.Profile, texts []string) error {
 	if f := s.options.settings; f != nil {
 		o.Secrets = f.secrets()
 	}
+	if dir, err := os.Getwd(); err == nil {
+		o.Open = append(openDirectories(), dir)
+	}
 	for _, f := range exposure.Find(o) {
 		s.find(f.String())
+	}
+	if f := s.options.settings; f != nil {
+		for _, name := range f.Inherit {
+			if s.variable(name) != "" && !s.scrubs(name) {
+				s.find(fmt.Sprintf("the command inherits the variable %s, which the token command has to get tokens with: take it away with --scrub", tokentext.Shown(name)))
+			}
+		}
 	}
 	if s.options.isolated && len(s.findings) > 0 {
 		return errors.New("--require-isolated: the command could read the token: " + strings.Join(s.findings, "; "))

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -384,6 +385,26 @@ echo; ingressauth status | grep broker:`)
 	}
 }
 
+// TestRunUserSocket makes no directories of our own for a socket that is another user's.
+func TestRunUserSocket(t *testing.T) {
+	t.Parallel()
+	dir := unprivileged(t, "").Dir
+	place := filepath.Join(dir, "place")
+	if err := errors.Join(os.Mkdir(place, 0o700), os.Chown(place, 65534, 65534)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(filepath.Join(dir, "ingressauth"), "run", "--deliver", "broker", "--user", "65534", "--upstream", "https://service.example",
+		"--listen", "unix:"+place+"/made/socket", "--", "true")
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + dir + "/tmp", "GORACE=atexit_sleep_ms=0", "CLAUDE_CODE_SESSION_ACCESS_TOKEN=" + testToken}
+	out, _ := cmd.CombinedOutput()
+	if code := cmd.ProcessState.ExitCode(); code != exitRun || !strings.Contains(string(out), "cannot get to the socket") {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+	if left, _ := os.ReadDir(place); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
 // TestRunHidden has the processes that hold the token be shown to nobody, and leave no core.
 func TestRunHidden(t *testing.T) {
 	t.Parallel()
@@ -583,6 +604,55 @@ func TestRunIsolatedSecret(t *testing.T) {
 	}
 }
 
+// TestRunIsolatedInherit starts nothing that has what its token command gets tokens with.
+func TestRunIsolatedInherit(t *testing.T) {
+	t.Parallel()
+	w := newRunWorld(t)
+	w.set("CLAUDE_CODE_SESSION_ACCESS_TOKEN=", "HELPER_SECRET=made-up-secret")
+	source := sourceFor(t, map[string]any{"command": []string{"sh", "-c", "echo " + testToken}, "inherit": []string{"HELPER_SECRET", "UNSET"}})
+	for scrub, want := range map[string]int{"OTHER": exitRun, "HELPER_*": 0} {
+		stdout, stderr, code := w.output(w.run("--source", source, "--deliver", "broker", "--upstream", "https://service.example", "--confine", "--require-isolated", "--scrub", scrub,
+			"--", "sh", "-c", `echo "$HELPER_SECRET"`))
+		if code != want || strings.Contains(stdout+stderr, "made-up") || strings.Contains(stderr, "HELPER_SECRET") != (want != 0) || strings.Contains(stderr, "UNSET") {
+			t.Errorf("without %s: exit code %d, %q, %q", scrub, code, stdout, stderr)
+		}
+	}
+}
+
+// TestRunIsolatedUser finds a file below a closed directory where the command starts within, or
+// inherits one that is.
+func TestRunIsolatedUser(t *testing.T) {
+	t.Parallel()
+	dir := unprivileged(t, "").Dir
+	within := filepath.Join(dir, "closed", "open")
+	if err := os.MkdirAll(within, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	token := filepath.Join(within, "token")
+	if err := errors.Join(os.WriteFile(token, []byte(testToken), 0o644), os.Chmod(token, 0o644), os.Chmod(within, 0o755), os.Chmod(filepath.Dir(within), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	open, err := os.Open(within)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	for _, test := range []struct {
+		dir       string
+		inherited []*os.File
+		found     bool
+	}{{"/", nil, false}, {within, nil, true}, {"/", []*os.File{open}, true}} {
+		cmd := exec.Command(filepath.Join(dir, "ingressauth"), "run", "--from", "file", "--deliver", "broker", "--upstream", "https://service.example", "--user", "65534", "--require-isolated",
+			"--", "sh", "-c", "cat token /proc/self/fd/3/token 2>/dev/null; exit 0")
+		cmd.Dir, cmd.ExtraFiles = test.dir, test.inherited
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + dir + "/tmp", "GORACE=atexit_sleep_ms=0", "CLAUDE_SESSION_INGRESS_TOKEN_FILE=" + token}
+		out, err := cmd.CombinedOutput()
+		if (err != nil) != test.found || strings.Contains(string(out), "in the file") != test.found || strings.Contains(string(out), testToken) {
+			t.Errorf("in %s, with %d inherited: %v: %s", test.dir, len(test.inherited), err, out)
+		}
+	}
+}
+
 // TestAccessLogStalls has nobody take the lines of the access log: requests are served all the same,
 // and run ends.
 func TestAccessLogStalls(t *testing.T) {
@@ -769,6 +839,12 @@ func TestRunBrokerProxy(t *testing.T) {
 	stdout, stderr, code := w.output(w.run("--deliver", "broker", "--upstream", upstream.URL, "--scrub", "*_SESSION_*", "--scrub", "INGRESS*", "--", "sh", "-c",
 		`curl -sS -H "Authorization: Bearer $CLAUDE_CODE_SESSION_ACCESS_TOKEN" "$INGRESSAUTH_BROKER/x"; echo " $no_proxy $NO_PROXY"`))
 	if code != 0 || stdout != "served /x other.example,127.0.0.1 other.example,127.0.0.1\n" {
+		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
+	}
+	// Who asks no proxy at all goes on so: for curl and others the star must stand alone.
+	w.set("NO_PROXY=", "no_proxy=*")
+	stdout, stderr, code = w.output(w.run("--deliver", "broker", "--upstream", upstream.URL, "--", "sh", "-c", `echo "$no_proxy $NO_PROXY"`))
+	if code != 0 || stdout != "* *\n" {
 		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
 	}
 }

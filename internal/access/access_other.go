@@ -10,3 +10,6 @@ func (u User) May(fs.FileInfo, fs.FileMode) bool { return false }
 
 // Reach returns an error for the same reason.
 func (u User) Reach(string) error { return errNotReached }
+
+// ReachFrom does, too.
+func (u User) ReachFrom(_, _ string) error { return errNotReached }

@@ -3,10 +3,12 @@
 package access
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -30,12 +32,24 @@ func (u User) May(info fs.FileInfo, permission fs.FileMode) bool {
 
 // Reach returns an error if the user cannot get to what is at an absolute path without links,
 // through all directories above it.
-func (u User) Reach(path string) error {
+func (u User) Reach(path string) error { return u.pass(filepath.Dir(path), "/") }
+
+// ReachFrom does so for a process that has a directory open, an absolute path without links, too.
+// It passes those alone that are not above both.
+func (u User) ReachFrom(dir, path string) error {
+	top := dir
+	for top != "/" && !strings.HasPrefix(path, top+"/") {
+		top = filepath.Dir(top)
+	}
+	return errors.Join(u.pass(dir, top), u.pass(filepath.Dir(path), top))
+}
+
+// pass returns an error if the user cannot search a directory, or one above it up to another.
+func (u User) pass(dir, top string) error {
 	if u.UID == 0 {
 		return nil
 	}
-	for dir := path; dir != filepath.Dir(dir); {
-		dir = filepath.Dir(dir)
+	for ; ; dir = filepath.Dir(dir) {
 		info, err := os.Lstat(dir)
 		if err != nil {
 			return err
@@ -43,6 +57,8 @@ func (u User) Reach(path string) error {
 		if !u.May(info, Search) {
 			return errNotReached
 		}
+		if dir == top || dir == "/" {
+			return nil
+		}
 	}
-	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -72,6 +73,22 @@ func TestReach(t *testing.T) {
 	}
 	if stranger.Reach(path) == nil || (User{}).Reach(path) != nil {
 		t.Error("a directory of mode 0700 is open to all, or closed to root")
+	}
+	in := filepath.Join(top, "in")
+	for _, dir := range []string{in, filepath.Join(in, "deeper"), filepath.Join(top, "beside")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		// From beside it, the way is through the one that is closed.
+		if reaches := stranger.ReachFrom(dir, path) == nil; reaches != strings.HasPrefix(dir, in) {
+			t.Errorf("from %s: %v", dir, reaches)
+		}
+	}
+	if err := os.Chmod(in, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if stranger.ReachFrom(in, path) == nil || stranger.ReachFrom(filepath.Join(in, "deeper"), path) == nil {
+		t.Error("a directory of mode 0700 is open to who starts in it, or below it")
 	}
 	if err := stranger.Reach("/etc/passwd"); err != nil {
 		t.Error(fmt.Errorf("/etc/passwd: %w", err))

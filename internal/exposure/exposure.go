@@ -21,6 +21,7 @@ type Options struct {
 	UID      int      // its user
 	Groups   []int    // all groups of it, the primary one included
 	Confined bool     // it is in a Landlock domain of its own
+	Open     []string // directories that it starts in or inherits: what is above them keeps nobody from what is in them
 	From     int      // the process with which the ancestors begin; 0 is this one
 	Files    []string // token files: whatever is in one, but a phantom, is a token
 	Secrets  []string // files of what gets tokens: a client's secret, or its key
@@ -136,7 +137,15 @@ func (l *looker) file(path string) bool {
 		if path, err = filepath.EvalSymlinks(path); err != nil {
 			return err
 		}
-		return user.Reach(path)
+		if user.Reach(path) == nil {
+			return nil
+		}
+		for _, dir := range l.Open {
+			if dir, err := filepath.EvalSymlinks(dir); err == nil && user.ReachFrom(dir, path) == nil {
+				return nil
+			}
+		}
+		return os.ErrPermission
 	}
 	if l.UID == 0 || l.UID == os.Geteuid() {
 		check = nil // then it is enough that we can read it
