@@ -7,11 +7,16 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 )
 
 // maxReplay is the longest body of a request that is kept, so that it can be sent again after
 // a refusal, in bytes.
 const maxReplay = 64 << 10
+
+// restTime bounds how long the rest of such a body may take to come, when the upstream has refused
+// the token before it had all.
+const restTime = 5 * time.Second
 
 var (
 	errBody    = errors.New("the body of the request is malformed")
@@ -28,16 +33,20 @@ type body struct {
 	io.ReadCloser
 	request *http.Request
 	limit   int64 // 0 means none
+	waits   bool  // the client sends nothing until it is asked to (100)
 
-	lock  sync.Mutex // of what another goroutine asks
-	read  int64
-	kept  []byte // what was read, while it is not too much
-	whole bool   // and that is all
-	err   error  // of ours
+	reading sync.Mutex // keeps what is read in order
+	lock    sync.Mutex // of what another goroutine asks
+	read    int64
+	kept    []byte // what was read, while it is not too much
+	whole   bool   // and that is all
+	err     error  // of ours
 }
 
 // Read reads on, and keeps what it reads; [io.Reader].
 func (b *body) Read(p []byte) (int, error) {
+	b.reading.Lock()
+	defer b.reading.Unlock()
 	n, err := b.ReadCloser.Read(p)
 	b.lock.Lock()
 	defer b.lock.Unlock()
@@ -60,8 +69,36 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Close leaves open what may have to be read to its end; [io.Closer]. The server closes it.
+func (b *body) Close() error {
+	if b.mayBeKept() {
+		return nil
+	}
+	return b.ReadCloser.Close()
+}
+
+// mayBeKept reports whether the rest of the body is wanted, so that it can be sent again.
+func (b *body) mayBeKept() bool {
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	return !b.whole && !b.waits && b.err == nil && b.read <= maxReplay && b.request.ContentLength <= maxReplay
+}
+
 // again returns the body from its beginning; [http.Request.GetBody].
 func (b *body) again() (io.ReadCloser, error) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for p := make([]byte, 4<<10); b.mayBeKept(); {
+			if _, err := b.Read(p); err != nil {
+				return
+			}
+		}
+	}()
+	select {
+	case <-ended:
+	case <-time.After(restTime):
+	}
 	b.lock.Lock()
 	defer b.lock.Unlock()
 	if !b.whole || b.read > maxReplay {

@@ -39,7 +39,8 @@
 // WebSocket, and nothing else: other upgrades are ignored.
 //
 // If the upstream answers 401 and the source is an [ingressauth.Renewer], it is asked for another
-// token, and the request is sent once more, if its body is not longer than 64 KiB.
+// token, and the request is sent once more, if its body is not longer than 64 KiB. What of that has
+// not come yet is waited for, for five seconds, unless the client waits for 100 (Continue).
 //
 // Answers pass as they come: streams piece by piece, trailers, WebSockets, and, to clients of
 // HTTP/1.1, what comes before an answer (1xx). The last 16 tokens are taken out of header and

@@ -373,7 +373,7 @@ func (x *exchange) send() *failure {
 		return tooLarge()
 	}
 	if r.Body != http.NoBody && r.ContentLength != 0 {
-		x.body = &body{ReadCloser: r.Body, request: r, limit: x.broker.config.MaxBody}
+		x.body = &body{ReadCloser: r.Body, request: r, limit: x.broker.config.MaxBody, waits: r.Header["Expect"] != nil}
 		out.Body, out.GetBody = x.body, x.body.again
 		if w, ok := x.w.(interface{ EnableFullDuplex() error }); ok && r.ProtoMajor == 1 {
 			w.EnableFullDuplex()

@@ -433,3 +433,46 @@ func TestUpstreamHTTP2(t *testing.T) {
 		t.Errorf("%q", body)
 	}
 }
+
+// TestRefusedEarly has an upstream refuse a token when it has seen a request's header alone, as can be
+// with HTTP/2: the request is sent again when the rest of its body has come.
+func TestRefusedEarly(t *testing.T) {
+	refused := make(chan struct{}, 2)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") == "Bearer "+realToken {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			w.WriteHeader(http.StatusUnauthorized)
+			w.(http.Flusher).Flush()
+			refused <- struct{}{}
+			return
+		}
+		io.Copy(w, r.Body)
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	transport := newTransport(answerTime)
+	transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+	w := newWorld(t, echo, func(c *Config) { c.Transport, c.Routes[0].Upstream = transport, server.URL })
+	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		w.token.set(t, realToken, "")
+		w.token.next = tokenOf(t, realToken+"-next", "")
+		w.client = newClient(t)
+		if proto == "HTTP/2.0" {
+			useHTTP2(w.client)
+		}
+		body, rest := io.Pipe()
+		go func() {
+			io.WriteString(rest, "begun")
+			<-refused
+			time.Sleep(50 * time.Millisecond) // in which the broker has it
+			io.WriteString(rest, ", and ended")
+			rest.Close()
+		}()
+		if response, got := w.do(w.request("POST", "/x", body)); response.StatusCode != http.StatusOK || got != "begun, and ended" {
+			t.Errorf("%s: %s %q", proto, response.Status, got)
+		}
+	}
+}
