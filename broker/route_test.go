@@ -15,6 +15,7 @@ func TestNewRoutes(t *testing.T) {
 	}{
 		{Route{Upstream: "https://service.example"}, ""},
 		{Route{Upstream: "https://service.example:8443/"}, ""},
+		{Route{Upstream: "https://service.example:65536"}, "no such port"},
 		{Route{Upstream: "http://127.0.0.1:80"}, ""},
 		{Route{Upstream: "http://[::1]:80"}, ""},
 		{Route{Upstream: "http://localhost"}, ""},

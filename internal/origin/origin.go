@@ -4,6 +4,7 @@ package origin
 import (
 	"errors"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -16,6 +17,11 @@ func Parse(text string) (*url.URL, error) {
 	}
 	if u.User != nil || u.Opaque != "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || strings.Contains(text, "#") {
 		return nil, errors.New("an origin is a scheme, a host and a port, and nothing else")
+	}
+	if port := u.Port(); port != "" {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return nil, errors.New("there is no such port: they end with 65535")
+		}
 	}
 	for i := range len(u.Host) {
 		if u.Host[i] <= ' ' || u.Host[i] >= 0x7F {
