@@ -69,7 +69,7 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close leaves open what may have to be read to its end; [io.Closer]. The server closes it.
+// Close leaves open what may have to be read to its end; [io.Closer]. The exchange closes that.
 func (b *body) Close() error {
 	if b.mayBeKept() {
 		return nil

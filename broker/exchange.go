@@ -422,7 +422,7 @@ func (x *exchange) endBody() {
 		}
 		x.connection.stop()
 	}
-	x.body.Close()
+	x.body.ReadCloser.Close()
 }
 
 // explain makes an answer of why none came.

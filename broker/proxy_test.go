@@ -416,19 +416,24 @@ func TestPing(t *testing.T) {
 	}
 }
 
-// TestUpstreamHTTP2 sends to an upstream by HTTP/2, as it offers.
-func TestUpstreamHTTP2(t *testing.T) {
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(w, r.Proto, " ", r.RequestURI, " ", r.Header.Get("Authorization"))
-	}))
+// sendByHTTP2 returns what has a broker send to a handler by HTTP/2.
+func sendByHTTP2(t *testing.T, handler http.HandlerFunc) func(*Config) {
+	server := httptest.NewUnstartedServer(handler)
 	server.EnableHTTP2 = true
 	server.StartTLS()
-	defer server.Close()
+	t.Cleanup(server.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
 	transport := newTransport(answerTime)
 	transport.TLSClientConfig = &tls.Config{RootCAs: roots}
-	w := newWorld(t, echo, func(c *Config) { c.Transport, c.Routes[0].Upstream = transport, server.URL })
+	return func(c *Config) { c.Transport, c.Routes[0].Upstream = transport, server.URL }
+}
+
+// TestUpstreamHTTP2 sends to an upstream by HTTP/2, as it offers.
+func TestUpstreamHTTP2(t *testing.T) {
+	w := newWorld(t, echo, sendByHTTP2(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.Proto, " ", r.RequestURI, " ", r.Header.Get("Authorization"))
+	}))
 	if _, body := w.do(w.request("GET", "/a%2fb?c", nil)); body != "HTTP/2.0 /a%2Fb?c Bearer "+realToken {
 		t.Errorf("%q", body)
 	}
@@ -437,42 +442,54 @@ func TestUpstreamHTTP2(t *testing.T) {
 // TestRefusedEarly has an upstream refuse a token when it has seen a request's header alone, as can be
 // with HTTP/2: the request is sent again when the rest of its body has come.
 func TestRefusedEarly(t *testing.T) {
-	refused := make(chan struct{}, 2)
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") == "Bearer "+realToken {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			w.WriteHeader(http.StatusUnauthorized)
-			w.(http.Flusher).Flush()
-			refused <- struct{}{}
-			return
-		}
-		io.Copy(w, r.Body)
-	}))
-	server.EnableHTTP2 = true
-	server.StartTLS()
-	defer server.Close()
-	roots := x509.NewCertPool()
-	roots.AddCert(server.Certificate())
-	transport := newTransport(answerTime)
-	transport.TLSClientConfig = &tls.Config{RootCAs: roots}
-	w := newWorld(t, echo, func(c *Config) { c.Transport, c.Routes[0].Upstream = transport, server.URL })
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
-		w.token.set(t, realToken, "")
-		w.token.next = tokenOf(t, realToken+"-next", "")
-		w.client = newClient(t)
-		if proto == "HTTP/2.0" {
-			useHTTP2(w.client)
-		}
-		body, rest := io.Pipe()
-		go func() {
-			io.WriteString(rest, "begun")
-			<-refused
-			time.Sleep(50 * time.Millisecond) // in which the broker has it
-			io.WriteString(rest, ", and ended")
-			rest.Close()
-		}()
-		if response, got := w.do(w.request("POST", "/x", body)); response.StatusCode != http.StatusOK || got != "begun, and ended" {
-			t.Errorf("%s: %s %q", proto, response.Status, got)
-		}
+		t.Run(proto, func(t *testing.T) {
+			t.Parallel()
+			refused := make(chan struct{}, 4)
+			w := newWorld(t, echo, sendByHTTP2(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("Authorization") == "Bearer "+realToken {
+					w.Header().Set("WWW-Authenticate", "Bearer")
+					w.WriteHeader(http.StatusUnauthorized)
+					io.WriteString(w, "refused")
+					w.(http.Flusher).Flush()
+					refused <- struct{}{}
+					return
+				}
+				io.Copy(w, r.Body)
+			}))
+			if proto == "HTTP/2.0" {
+				useHTTP2(w.client)
+			}
+			for _, test := range []struct {
+				next string // the token after the refused one
+				rest string // of the body, which never ends without
+				want string
+			}{
+				{realToken + "-next", ", and ended", "200 begun, and ended"},
+				{realToken + "-next", "", "401 refused"},
+				{"", "", "401 refused"},
+			} {
+				w.token.set(t, realToken, "")
+				w.token.next = ingressauth.Token{}
+				if test.next != "" {
+					w.token.next = tokenOf(t, test.next, "")
+				}
+				body, rest := io.Pipe()
+				go func() {
+					io.WriteString(rest, "begun")
+					<-refused
+					if test.rest != "" {
+						time.Sleep(50 * time.Millisecond) // in which the broker has the refusal
+						io.WriteString(rest, test.rest)
+						rest.Close()
+					}
+				}()
+				response, got := w.do(w.request("POST", "/x", body))
+				if got := fmt.Sprint(response.StatusCode, " ", got); got != test.want {
+					t.Errorf("%q: %q", test, got)
+				}
+				rest.Close()
+			}
+		})
 	}
 }

@@ -50,12 +50,10 @@ SIGHUP or SIGQUIT.`,
 			if err := errors.Join(source.check(cmd), options.check(cmd)); err != nil {
 				return err
 			}
-			if source.from.kind == fromControl {
-				return usageError("--from control is for 'ingressauth run', which has a command's standard input")
-			}
 			return serve(cmd, &source, &options, time.Duration(life))
 		},
 	}
+	source.from.apart = true
 	source.register(cmd)
 	options.register(cmd)
 	cmd.Flags().Var(&life, "expires-in", "how long the phantom is good for, a `duration` such as 8h; until the end if it is left out")

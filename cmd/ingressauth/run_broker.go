@@ -16,6 +16,7 @@ import (
 	"github.com/ingressauth/ingressauth/internal/access"
 	"github.com/ingressauth/ingressauth/internal/exposure"
 	"github.com/ingressauth/ingressauth/internal/phantom"
+	"github.com/ingressauth/ingressauth/internal/readfile"
 	"github.com/ingressauth/ingressauth/internal/tokentext"
 	"github.com/ingressauth/ingressauth/launch"
 )
@@ -73,6 +74,12 @@ func (s *supervisor) hold(t ingressauth.Token) error {
 	texts := []string{t.Reveal()}
 	if own := strings.TrimSpace(s.variable(p.TokenVariable)); own != "" && own != texts[0] && !phantom.Is(own) {
 		texts = append(texts, own)
+	}
+	for _, path := range s.tokenFiles(p) {
+		b, _, _ := readfile.Regular(path, maxOtherFile, nil)
+		if text := tokentext.TrimSpace(string(b)); text != "" && !phantom.Is(text) && !slices.Contains(texts, text) {
+			texts = append(texts, text) // one that another source has come before
+		}
 	}
 	s.findings = nil
 	s.keepDescriptors(p, texts)
@@ -235,16 +242,21 @@ func without(environ []string, name string) []string {
 	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool { return strings.HasPrefix(entry, name+"=") })
 }
 
+// maxOtherFile bounds how much is read of a file that a token may be in, in bytes.
+const maxOtherFile = 64 << 10
+
+// tokenFiles returns the paths of the files that a token may be in.
+func (s *supervisor) tokenFiles(p ingressauth.Profile) []string {
+	return slices.DeleteFunc([]string{p.File, s.variable(p.FileVariable)}, func(path string) bool { return path == "" })
+}
+
 // expose looks for tokens of the session where the command's user could read them.
 func (s *supervisor) expose(p ingressauth.Profile, texts []string) error {
-	o := exposure.Options{Texts: texts, Variable: p.TokenVariable, UID: os.Geteuid(), Confined: s.options.confine, Files: []string{p.File}}
+	o := exposure.Options{Texts: texts, Variable: p.TokenVariable, UID: os.Geteuid(), Confined: s.options.confine, Files: s.tokenFiles(p)}
 	o.Groups, _ = os.Getgroups()
 	o.Groups = append(o.Groups, os.Getegid())
 	if a := s.options.account; a != nil {
 		o.UID, o.Groups = a.uid, a.groups
-	}
-	if path := s.variable(p.FileVariable); path != "" {
-		o.Files = append(o.Files, path)
 	}
 	if f := s.options.settings; f != nil {
 		o.Secrets = f.secrets()

@@ -108,9 +108,11 @@ func TestRunBroker(t *testing.T) {
 func TestRunBrokerEnvironment(t *testing.T) {
 	t.Parallel()
 	w := newRunWorld(t)
-	w.set("CLAUDE_SESSION_INGRESS_TOKEN_FILE=/nonexistent", "CLAUDE_CODE_WEBSOCKET_AUTH_FILE_DESCRIPTOR=9", "INGRESSAUTH_BROKER=old", "TWO=2")
+	const other = "sk-ant-cc-made-up-other" // which the variable comes before
+	w.set("CLAUDE_SESSION_INGRESS_TOKEN_FILE="+fileWith(t, "token", other+"\n"), "CLAUDE_CODE_WEBSOCKET_AUTH_FILE_DESCRIPTOR=9", "INGRESSAUTH_BROKER=old", "TWO=2",
+		"COPY="+testToken, "OTHER="+other)
 	stdout, stderr, code := w.output(w.run("--deliver", "broker", "--upstream", "https://service.example", "--url-env", "ONE", "--url-env", "TWO", "--", w.program("show"), "{url}/v1", "x{url}{url}"))
-	if code != 0 || strings.Contains(stdout, testToken) {
+	if code != 0 || strings.Contains(stdout, "made-up") {
 		t.Fatalf("exit code %d: %s %s", code, stdout, stderr)
 	}
 	got := make(map[string]string)
@@ -746,7 +748,7 @@ func TestBrokerAlone(t *testing.T) {
 		{"CLAUDE_CODE_SESSION_ACCESS_TOKEN=", []string{"--upstream", upstream.URL}, 3, "no session token"},
 		{"CLAUDE_CODE_SESSION_ACCESS_TOKEN=" + phantom.New(true), []string{"--upstream", upstream.URL}, 3, "phantom"},
 		{"", nil, 2, "--upstream"},
-		{"", []string{"--upstream", upstream.URL, "--from", "control"}, 2, "--from control"},
+		{"", []string{"--upstream", upstream.URL, "--from", "control"}, 2, "--from takes"},
 		{"", []string{"--upstream", upstream.URL, "--expires-in", "-1s"}, 2, "--expires-in takes"},
 		{"", []string{"--upstream", upstream.URL, "--listen", "example.com:80"}, 2, "loopback"},
 		{"", []string{"--upstream", upstream.URL, "word"}, 2, "no arguments"},

@@ -50,7 +50,7 @@ func (o *sourceOptions) register(cmd *cobra.Command) {
 	flags.Var(&o.from, "from", "`where` the token comes from: "+o.from.Type())
 	flags.Var(&o.refresh, "refresh", "renew a token from a command or an endpoint at this `age`, if not sooner: 90s, 15m, 1h30m")
 	flags.StringVar(&o.source, "source", "", "read from this JSON `file` what there is to say of a command or an endpoint")
-	cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions(append(slices.Clone(fromWords), fromCommand+":", fromEndpoint+":"), cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace))
+	cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions(append(o.from.words(), fromCommand+":", fromEndpoint+":"), cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace))
 	cmd.MarkFlagFilename("source", "json")
 }
 
@@ -71,14 +71,24 @@ func (o *sourceOptions) check(cmd *cobra.Command) error {
 type fromFlag struct {
 	kind string
 	rest string // what follows the colon
+
+	apart bool // from the standard input of a command, so it is not control
 }
 
 var fromWords = []string{fromAnywhere, fromEnv, fromFD, fromFile, fromControl}
 
 func (f *fromFlag) String() string { return f.kind }
 
+// words returns those without a colon.
+func (f *fromFlag) words() []string {
+	if f.apart {
+		return slices.DeleteFunc(slices.Clone(fromWords), func(word string) bool { return word == fromControl })
+	}
+	return slices.Clone(fromWords)
+}
+
 func (f *fromFlag) Type() string {
-	return strings.Join(fromWords, ", ") + ", " + fromCommand + ":COMMAND, " + fromEndpoint + ":URL"
+	return strings.Join(f.words(), ", ") + ", " + fromCommand + ":COMMAND, " + fromEndpoint + ":URL"
 }
 
 func (f *fromFlag) takes() string {
@@ -88,13 +98,13 @@ func (f *fromFlag) takes() string {
 func (f *fromFlag) Set(s string) error {
 	kind, rest, has := strings.Cut(s, ":")
 	switch {
-	case !has && slices.Contains(fromWords, s):
+	case !has && slices.Contains(f.words(), s):
 	case has && kind == fromCommand && strings.TrimSpace(rest) != "" && !strings.ContainsAny(rest, "'\"\\$`"):
 	case has && kind == fromEndpoint && rest != "":
 	default:
 		return errors.New("unknown")
 	}
-	*f = fromFlag{kind, rest}
+	f.kind, f.rest = kind, rest
 	return nil
 }
 

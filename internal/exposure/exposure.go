@@ -71,8 +71,8 @@ func (f Finding) String() string {
 // maxFile bounds how much of a file is read, in bytes. Settings are smaller.
 const maxFile = 1 << 20
 
-// Find looks for tokens that the command's user could read: in the environments and arguments of a
-// process and its ancestors (Linux), and in files. It looks at nothing else: other processes' environments
+// Find looks for tokens that the command's user could read, and for what gets tokens: in the
+// environments and arguments of a process and its ancestors (Linux), and in files. It looks at nothing else: other processes' environments
 // and open files are as readable. What this process cannot read itself is not found.
 func Find(o Options) []Finding {
 	var found []Finding

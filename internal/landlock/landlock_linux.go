@@ -69,14 +69,16 @@ func isFirst() bool { return unix.Gettid() == unix.Getpid() }
 
 // RestrictThread puts the calling thread, which the caller has locked (runtime.LockOSThread),
 // into a new domain within the one that it is in. There is no way back: the thread must be
-// left to end with its goroutine. The first thread of a process, which does not, is refused. No set-user-ID program gives it, or what it starts, another
-// user's rights from then on (no_new_privs).
+// left to end with its goroutine. The first thread of a process, which does not, is refused. No
+// set-user-ID program gives it, or what it starts, another user's rights from then on
+// (no_new_privs).
 //
 // From Linux 6.12 on, those inside cannot send signals to those outside either. Before that,
 // they cannot mount and unmount file systems, as always in domains that handle files.
 //
 // Root is kept inside as well, without the capabilities that lead past Landlock (bypasses), and
-// so without mounting and raw sockets. But what root may write can have others start a program outside.
+// so without mounting and raw sockets. But what root may write can have others start a program
+// outside.
 func RestrictThread() error {
 	if isFirst() {
 		return errors.New("this is the first thread of the process, which does not end: restrict another")

@@ -45,6 +45,9 @@ func New() (*Dir, error) {
 		return nil, err
 	}
 	parent, err := openOwnDir(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errors.New("the one above it is not there: name another in XDG_RUNTIME_DIR or TMPDIR")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("directory %s: %w", path, readfile.WithoutPath(err))
 	}
