@@ -46,7 +46,7 @@ func New() (*Dir, error) {
 	}
 	parent, err := openOwnDir(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = errors.New("the one above it is not there: name another in XDG_RUNTIME_DIR or TMPDIR")
+		err = fmt.Errorf("%w: make what is above it, or name another in XDG_RUNTIME_DIR or TMPDIR", readfile.WithoutPath(err))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("directory %s: %w", path, readfile.WithoutPath(err))
