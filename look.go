@@ -228,7 +228,7 @@ func (r *Resolver) nextFile(ctx context.Context, f tokenFile) (tokenFile, error)
 		}
 	}
 	f = f.next(r.now(), r.Compat)
-	for ; tries > 0 && f.pending != nil && !readfile.SameVersion(f.seen, f.pending); tries-- {
+	for ; tries > 0 && f.unsettled(); tries-- {
 		if err := sleep(ctx, settleTime, nil); err != nil {
 			if old {
 				break

@@ -142,7 +142,10 @@ func (r *Resolver) Renew(ctx context.Context, refused Token) (Token, error) {
 	before := r.snapshot.Load()
 	for begun := time.Now(); ; {
 		s, err := r.resolve(ctx, true)
+		waited := time.Since(begun)
 		pending := false // what the file will be shows in a moment
+		// Until then the token that it had can be older than the refused one.
+		stale := err == nil && s.source == file && r.file.Load().unsettled() && waited < settleTries*settleTime
 		switch {
 		case err != nil:
 			return Token{}, err
@@ -152,13 +155,12 @@ func (r *Resolver) Renew(ctx context.Context, refused Token) (Token, error) {
 			err = s.err
 		case r.Compat && before != nil && !refused.IsZero() && sameText(before.token, refused) && before.source != s.source:
 			err = fmt.Errorf("%w in the source of the refused one", ErrNoToken)
-		case !sameText(s.token, refused) && s.dead == "":
+		case !sameText(s.token, refused) && s.dead == "" && !stale:
 			return s.token, nil
 		default:
 			err = fmt.Errorf("%w but one that was refused or has expired", ErrNoToken)
 			pending = !r.Compat && s.file && r.file.Load().pending != nil
 		}
-		waited := time.Since(begun)
 		if waited >= r.RenewWait && !(pending && waited < settleTries*settleTime) {
 			return Token{}, err
 		}

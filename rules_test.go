@@ -391,6 +391,16 @@ func TestRenew(t *testing.T) {
 			w.rename(w.p.File, "d")
 			wantRenewed(t, r, newToken(t, "c", ""), "d")
 		}},
+		{"the file was written over just now", func(t *testing.T, w *world, compat bool) {
+			path := w.fileVariable()
+			w.rename(path, "old")
+			r := w.resolver(compat)
+			wantToken(t, r, "old")
+			w.setenv(w.p.TokenVariable, "a")
+			wantToken(t, r, "a")
+			w.write(path, "new")
+			wantRenewed(t, r, a, "new")
+		}},
 		{"nothing else is there", func(t *testing.T, w *world, compat bool) {
 			w.setenv(w.p.TokenVariable, "a")
 			r := w.resolver(compat)

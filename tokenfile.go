@@ -41,6 +41,9 @@ type tokenFile struct {
 	since   time.Time
 }
 
+// replacedTries is how often a file may be replaced while it is read, in one look.
+const replacedTries = 3
+
 // next looks at the file. A file that appears and one that takes another's place
 // (a rename) are believed at once; one that was changed in place when it has
 // settled. Where a look brings no token, what was believed before stands.
@@ -49,31 +52,47 @@ func (f tokenFile) next(now time.Time, compat bool) tokenFile {
 	if f.path == "" {
 		return f.without(finding{note: "the variable is set and empty, so no file is read", level: slog.LevelDebug})
 	}
+	for tries := replacedTries; ; tries-- {
+		if n, replaced := f.look(now, compat); !replaced || tries == 0 {
+			return n
+		}
+	}
+}
+
+// look does so, and reports whether the file was replaced meanwhile.
+func (f tokenFile) look(now time.Time, compat bool) (n tokenFile, replaced bool) {
 	info, err := os.Stat(f.path)
 	if err != nil {
-		return f.unreadable(err)
+		return f.unreadable(err), false
 	}
 	settled := readfile.SameVersion(f.pending, info) && now.Sub(f.since) >= settleTime
 	if readfile.SameVersion(f.seen, info) && (f.pending == nil || !settled && readfile.SameVersion(f.pending, info)) {
-		return f // nothing new, or too early to read it once more
+		return f, false // nothing new, or too early to read it once more
 	}
 	if !settled && !compat && (readfile.SameVersion(f.pending, info) || !f.believable(info, now)) {
-		return f.wait(info, now)
+		return f.wait(info, now), false
 	}
 	b, read, err := readTokenFile(f.path, compat)
 	switch {
 	case err != nil && err != readfile.ErrChanging:
-		return f.unreadable(err)
+		return f.unreadable(err), false
 	case compat:
 	case err == readfile.ErrChanging, !readfile.SameVersion(info, read) && !f.believable(read, now):
-		return f.wait(read, now)
+		// To be replaced changes a file's time, too.
+		info, err := os.Stat(f.path)
+		return f.wait(read, now), err == nil && !os.SameFile(info, read)
 	}
 	settled = settled && readfile.SameVersion(info, read)
 	f.seen, f.born, f.pending = read, birthTime(f.path), nil
 	if !settled {
 		f.pending, f.since = read, now
 	}
-	return f.believe(b)
+	return f.believe(b), false
+}
+
+// unsettled reports whether there is a version that is not believed yet.
+func (f tokenFile) unsettled() bool {
+	return f.pending != nil && !readfile.SameVersion(f.seen, f.pending)
 }
 
 // believe takes what the file holds for its token, if it is one.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -320,6 +321,40 @@ func TestRotationUnderLoad(t *testing.T) {
 
 // TestTokenFileWrittenInPieces has a writer that rewrites the file in place, in
 // two pieces and with a pause between them. No reader may see a half.
+// TestTokenFileReplacedMeanwhile has the file be replaced by others as fast as they can, also while
+// it is read. What is found is never older than what was there when it was looked for.
+func TestTokenFileReplacedMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	path := w.fileVariable()
+	w.rename(path, "0")
+	r := w.resolver(false)
+	wantToken(t, r, "0")
+	var there atomic.Int64
+	stop := make(chan struct{})
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		for i := int64(1); ; i++ {
+			w.rename(path, fmt.Sprint(i))
+			there.Store(i)
+			select {
+			case <-stop:
+				return
+			case <-time.After(500 * time.Microsecond):
+			}
+		}
+	})
+	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline) && !t.Failed(); {
+		time.Sleep(2 * time.Millisecond) // in which what was found last has become old
+		least := there.Load()
+		got, err := r.Renew(t.Context(), newToken(t, "refused", ""))
+		if n, _ := strconv.ParseInt(got.Reveal(), 10, 64); err != nil || n < least {
+			t.Errorf("found %q, %v; %d was there", got.Reveal(), err, least)
+		}
+	}
+	close(stop)
+	writing.Wait()
+}
+
 func TestTokenFileWrittenInPieces(t *testing.T) {
 	w := newWorld(t)
 	path := w.fileVariable()
