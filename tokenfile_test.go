@@ -319,8 +319,6 @@ func TestRotationUnderLoad(t *testing.T) {
 	}
 }
 
-// TestTokenFileWrittenInPieces has a writer that rewrites the file in place, in
-// two pieces and with a pause between them. No reader may see a half.
 // TestTokenFileReplacedMeanwhile has the file be replaced by others as fast as they can, also while
 // it is read. What is found is never older than what was there when it was looked for.
 func TestTokenFileReplacedMeanwhile(t *testing.T) {
@@ -355,6 +353,8 @@ func TestTokenFileReplacedMeanwhile(t *testing.T) {
 	writing.Wait()
 }
 
+// TestTokenFileWrittenInPieces has a writer that rewrites the file in place, in
+// two pieces and with a pause between them. No reader may see a half.
 func TestTokenFileWrittenInPieces(t *testing.T) {
 	w := newWorld(t)
 	path := w.fileVariable()

@@ -165,9 +165,10 @@ func (x *exchange) end() {
 	if s := x.sent.Load(); s != nil {
 		x.record.Token = s.token.Fingerprint()
 	}
+	texts := x.broker.known.all()
 	for _, s := range []*string{&x.record.Method, &x.record.Path} {
 		*s = phantom.Mask(*s, mask)
-		for _, text := range x.broker.known.all() {
+		for _, text := range texts {
 			*s = strings.ReplaceAll(*s, text, mask)
 		}
 	}
@@ -373,7 +374,7 @@ func (x *exchange) send() *failure {
 		return tooLarge()
 	}
 	if r.Body != http.NoBody && r.ContentLength != 0 {
-		x.body = &body{ReadCloser: r.Body, request: r, limit: x.broker.config.MaxBody, waits: r.Header["Expect"] != nil}
+		x.body = &body{ReadCloser: r.Body, request: r, limit: x.broker.config.MaxBody, waits: h["Expect"] != nil}
 		out.Body, out.GetBody = x.body, x.body.again
 		if w, ok := x.w.(interface{ EnableFullDuplex() error }); ok && r.ProtoMajor == 1 {
 			w.EnableFullDuplex()

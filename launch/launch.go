@@ -78,7 +78,8 @@ type Cmd struct {
 	// Inside, sudo and other set-user-ID programs give nobody other rights, and root has
 	// no CAP_SYS_ADMIN, CAP_PERFMON, CAP_SYS_RAWIO, CAP_SYS_MODULE, CAP_NET_RAW or
 	// CAP_NET_ADMIN. The child is started by means of ptrace, and nothing ends it when this
-	// process dies, so Pdeathsig must be zero. It takes Linux 5.19 with Landlock; elsewhere it is [errors.ErrUnsupported].
+	// process dies, so Pdeathsig must be zero. It takes Linux 5.19 with Landlock; elsewhere it
+	// is [errors.ErrUnsupported].
 	Confine bool
 
 	profile ingressauth.Profile // with its defaults

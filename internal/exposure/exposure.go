@@ -72,8 +72,9 @@ func (f Finding) String() string {
 const maxFile = 1 << 20
 
 // Find looks for tokens that the command's user could read, and for what gets tokens: in the
-// environments and arguments of a process and its ancestors (Linux), and in files. It looks at nothing else: other processes' environments
-// and open files are as readable. What this process cannot read itself is not found.
+// environments and arguments of a process and its ancestors (Linux), and in files. It looks at
+// nothing else: other processes' environments and open files are as readable. What this process
+// cannot read itself is not found.
 func Find(o Options) []Finding {
 	var found []Finding
 	texts := make([][]byte, 0, len(o.Texts))
