@@ -38,11 +38,13 @@ func fileWith(t testing.TB, name, text string) string {
 	return path
 }
 
-// countingHelper returns a script that prints a token, another one each time: testToken-1 and so on.
+// countingHelper returns a script that prints a token, another one each time: testToken-1 and so
+// on. It may be killed at any moment: it counts by a line more, since a number that is written over
+// is gone for a while, and the count would begin again.
 func countingHelper(t testing.TB) (script string) {
 	t.Helper()
 	count := filepath.Join(t.TempDir(), "count")
-	return fileWith(t, "helper", fmt.Sprintf("n=$(($(cat %[1]s 2>/dev/null || echo 0) + 1)); echo $n >%[1]s; echo %[2]s-$n\n", count, testToken))
+	return fileWith(t, "helper", fmt.Sprintf("echo >>%[1]s; echo %[2]s-$(($(wc -l <%[1]s)))\n", count, testToken))
 }
 
 // sourceFor returns the path of a file for --source.
