@@ -87,13 +87,13 @@ func (x *exchange) pass(response *http.Response) *failure {
 	}
 	announced := len(response.Trailer)
 	for name := range response.Trailer {
-		if !x.hides(name, nil, b.known.all()) {
+		if !x.hides(name, nil, b.known.all()) && !isBeforeBody(name) {
 			own.Add("Trailer", name)
 		}
 	}
 	x.closeAfter()
 	x.record.Status = response.StatusCode
-	streams := response.ContentLength < 0 || announced > 0 || b.config.ScrubBodies ||
+	streams := response.ContentLength < 0 || response.ContentLength > int64(len(buffer{})) || announced > 0 || b.config.ScrubBodies ||
 		strings.HasPrefix(h.Get("Content-Type"), "text/event-stream")
 	x.w.WriteHeader(response.StatusCode)
 	if streams && x.r.Method != http.MethodHead {
@@ -101,8 +101,8 @@ func (x *exchange) pass(response *http.Response) *failure {
 		defer x.setStream(nil)
 		x.flush()
 	}
-	if err := x.copyBody(source, streams); err != nil {
-		panic(http.ErrAbortHandler) // the child is to see that it was not all
+	if err := x.copyBody(source, response.ContentLength, streams); err != nil {
+		x.breakOff(err)
 	}
 	x.passTrailer(response.Trailer, announced)
 	return nil
@@ -112,6 +112,17 @@ func (x *exchange) flush() {
 	if f, ok := x.w.(http.Flusher); ok {
 		f.Flush()
 	}
+}
+
+// isBeforeBody reports whether a field means nothing after a body, and may be taken for one that
+// stands before it (RFC 9110, section 6.5.1).
+func isBeforeBody(name string) bool {
+	switch name {
+	case "Set-Cookie", "Authorization", "Www-Authenticate", "Cache-Control", "Pragma", "Expect", "Host", "Max-Forwards", "Range",
+		"Realm", "Content-Type", "Content-Encoding", "Content-Length", "Content-Range":
+		return true
+	}
+	return strings.HasPrefix(name, "If-")
 }
 
 // passTrailer sends the fields after the body.
@@ -127,27 +138,43 @@ func (x *exchange) passTrailer(h http.Header, announced int) {
 	}
 	x.flush() // which has the body be chunked, and so have a trailer
 	for name, values := range h {
-		if !x.hides(name, nil, texts) && name != "Set-Cookie" {
+		if !x.hides(name, nil, texts) && !isBeforeBody(name) {
 			own[prefix+name] = scrubbed(values, texts)
 		}
 	}
 }
 
-var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+// breakOff ends an answer of which the rest does not come. The child is to see what did, and that
+// it was not all.
+func (x *exchange) breakOff(err error) {
+	if x.ctx.Err() == nil { // else the child has gone, or has been removed
+		x.flush()
+		if !x.isStale() {
+			x.record.Reason = UpstreamFailed
+			x.noteFailing(err)
+		}
+	}
+	panic(http.ErrAbortHandler)
+}
 
-// copyBody sends the body of an answer, and each piece at once if it streams.
-func (x *exchange) copyBody(from io.Reader, streams bool) error {
-	buffer := buffers.Get().(*[32 << 10]byte)
-	defer buffers.Put(buffer)
+type buffer [32 << 10]byte
+
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+// copyBody sends the body of an answer, of this length if that is known, and each piece at once but
+// for the last, which is sent with the end if the answer does not stream. The error is of reading.
+func (x *exchange) copyBody(from io.Reader, length int64, streams bool) error {
+	own := buffers.Get().(*buffer)
+	defer buffers.Put(own)
 	for {
-		n, err := from.Read(buffer[:])
+		n, err := from.Read(own[:])
 		if n > 0 {
-			sent, failed := x.w.Write(buffer[:n])
+			sent, failed := x.w.Write(own[:n])
 			x.record.Sent += int64(sent)
-			if failed != nil {
-				return failed
+			if failed != nil { // nobody takes it
+				panic(http.ErrAbortHandler)
 			}
-			if streams {
+			if streams || x.record.Sent < length {
 				x.flush()
 			}
 		}

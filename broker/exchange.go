@@ -47,6 +47,7 @@ type exchange struct {
 
 	lock   sync.Mutex
 	stream io.Closer // what goes on for as long as it likes, and with an older token; or nil
+	stale  bool      // that was ended for its token
 }
 
 // exchangeContext is the context of a request that is sent: that of the request that came, which
@@ -192,6 +193,9 @@ func (x *exchange) admit() *failure {
 			return &failure{reason, v.status, v.detail}
 		}
 	}
+	if r.ProtoMajor != 1 && sizeOf(r) > x.broker.config.MaxHeader {
+		return &failure{TooLarge, http.StatusRequestHeaderFieldsTooLarge, headerTooLong}
+	}
 	if l := c.listener; l.port != "" {
 		if !l.isOwn(r.Host) {
 			return refusal(WrongHost, "Host is not this port of this machine: requests for other names are sent by pages that have been given this address")
@@ -225,6 +229,17 @@ func (x *exchange) admit() *failure {
 		return f
 	}
 	return x.identify(found)
+}
+
+// sizeOf returns how long the header of a request would be as that of HTTP/1.1, in bytes.
+func sizeOf(r *http.Request) int {
+	n := len(r.Method) + len(r.RequestURI) + len(r.Host)
+	for name, values := range r.Header {
+		for _, value := range values {
+			n += len(name) + len(": ") + len(value) + len("\r\n")
+		}
+	}
+	return n
 }
 
 // aim finds the route, and what is sent as the target.
@@ -404,6 +419,9 @@ func (x *exchange) send() *failure {
 	return x.pass(response)
 }
 
+// whereWhy says where more is said of a failure than a child is to know.
+const whereWhy = "the broker's log says why, which is --events of ingressauth run"
+
 func (x *exchange) closeAnswer() {
 	if x.answer != nil {
 		x.answer.Close()
@@ -443,15 +461,21 @@ func (x *exchange) explain(err error) *failure {
 		if !x.broker.tokenless.Swap(true) { // which is said once
 			x.broker.config.Log.Warn("there is no token for requests", "err", err)
 		}
-		return refusal(NoToken, "there is no token, or it cannot be had now; the broker's log says why")
+		return refusal(NoToken, "there is no token, or it cannot be had now; "+whereWhy)
 	}
-	if !x.route.failing.Swap(true) {
-		// What the upstream has sent may stand in the error.
-		reason := tokentext.Mask(err.Error(), x.broker.known.all()...)
-		x.broker.config.Log.Warn("an upstream fails", "route", x.route.name, "err", webclient.WithoutHost(errors.New(reason)))
-	}
+	x.noteFailing(err)
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		return refusal(UpstreamSlow, "the upstream did not answer in time")
 	}
-	return refusal(UpstreamFailed, "the upstream could not be reached, or ended before it had answered")
+	return refusal(UpstreamFailed, "the upstream could not be reached, ended before it had answered, or sent what is no answer; "+whereWhy)
+}
+
+// noteFailing has it logged that the upstream fails, once until it does not.
+func (x *exchange) noteFailing(err error) {
+	if x.route.failing.Swap(true) {
+		return
+	}
+	// What the upstream has sent may stand in the error.
+	reason := tokentext.Mask(err.Error(), x.broker.known.all()...)
+	x.broker.config.Log.Warn("an upstream fails", "route", x.route.name, "err", webclient.WithoutHost(errors.New(reason)))
 }

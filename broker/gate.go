@@ -45,6 +45,8 @@ type violation struct {
 	detail string
 }
 
+const headerTooLong = "the header is too long"
+
 type state int
 
 const (
@@ -235,7 +237,7 @@ func (g *gate) judgeHead(b []byte) (bool, *violation) {
 		}
 		if !ok || g.scanned+len(line) > g.limit {
 			if len(b) > g.limit {
-				return false, &violation{status: http.StatusRequestHeaderFieldsTooLarge, detail: "the header is too long"}
+				return false, &violation{status: http.StatusRequestHeaderFieldsTooLarge, detail: headerTooLong}
 			}
 			return false, nil
 		}

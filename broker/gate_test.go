@@ -227,6 +227,19 @@ func TestHeaderTooLong(t *testing.T) {
 	if fmt.Sprint(statuses) != "[401]" {
 		t.Errorf("%v", statuses)
 	}
+	w.records.last(t, 2)
+	useHTTP2(w.client)
+	for _, many := range []int{1, 100} {
+		r := w.request("GET", "/", nil)
+		r.Header["X"] = slices.Repeat([]string{strings.Repeat("a", 3000/many)}, many)
+		response, body := w.do(r)
+		if response.StatusCode != 431 || reasonOf(t, response, body) != TooLarge {
+			t.Errorf("%s %s", response.Status, body)
+		}
+	}
+	if r := w.records.last(t, 4); r.Status != 431 || r.Reason != TooLarge {
+		t.Errorf("%+v", r)
+	}
 }
 
 // stream is a connection of which only reading counts.

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -326,15 +327,16 @@ func TestRenewedStream(t *testing.T) {
 	}
 }
 
-// TestQueryHTTP2 refuses a query that would be another request line.
-func TestQueryHTTP2(t *testing.T) {
+// TestTargetHTTP2 refuses a target that would be another request line, or that clients do not send
+// whole.
+func TestTargetHTTP2(t *testing.T) {
 	w := newWorld(t, echo, nil)
 	useHTTP2(w.client)
-	for _, query := range []string{"a HTTP/1.1", "a\xff", "a#b"} {
+	for _, target := range []string{"/?a HTTP/1.1", "/?a\xff", "/?a#b", "/a HTTP/1.1", "/a\xff", "/a#b"} {
 		r := w.request("GET", "/", nil)
-		r.URL.RawQuery = query
+		r.URL.Opaque = target
 		if response, body := w.do(r); reasonOf(t, response, body) != Malformed {
-			t.Errorf("%q: %s", query, response.Status)
+			t.Errorf("%q: %s", target, response.Status)
 		}
 	}
 }
@@ -520,6 +522,33 @@ func TestTrailerOverrides(t *testing.T) {
 	}
 	if _, body := w.do(r); strings.Contains(body, "DELETE") || !strings.Contains(body, "X-A:[1]") {
 		t.Error(body)
+	}
+}
+
+// TestTrailerOfUpstream keeps from a child what means nothing after a body.
+func TestTrailerOfUpstream(t *testing.T) {
+	upstream := upstreamOf(t, func(c net.Conn) {
+		bufio.NewReader(c).ReadString('\n')
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-A, Authorization\r\n\r\n1\r\nx\r\n0\r\n"+
+			"X-A: 1\r\nAuthorization: x\r\nWww-Authenticate: x\r\nIf-Match: x\r\nSet-Cookie: x=y\r\nContent-Type: text/html\r\n\r\n")
+		c.Close()
+	})
+	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		var log bytes.Buffer
+		w := newWorld(t, echo, func(c *Config) {
+			c.Routes[0].Upstream, c.Log = upstream, slog.New(slog.NewTextHandler(&log, nil))
+		})
+		if proto == "HTTP/2.0" {
+			useHTTP2(w.client)
+		}
+		response, body := w.do(w.request("GET", "/", nil))
+		if want := (http.Header{"X-A": {"1"}}); body != "x" || !reflect.DeepEqual(response.Trailer, want) {
+			t.Errorf("%s: %q %v", proto, body, response.Trailer)
+		}
+		w.broker.Close()
+		if log.Len() > 0 {
+			t.Errorf("%s: %s", proto, log.String())
+		}
 	}
 }
 

@@ -2,16 +2,19 @@ package broker
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -294,26 +297,80 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestUpstreamEnds has an upstream end in the middle of an answer, which the child sees.
+// TestUpstreamEnds has an upstream end in the middle of an answer: the child gets what came, and sees
+// that it was not all.
 func TestUpstreamEnds(t *testing.T) {
-	for _, length := range []string{"100", ""} {
-		w := newWorld(t, func(w http.ResponseWriter, r *http.Request) {
-			if length != "" {
-				w.Header().Set("Content-Length", length)
+	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		for _, length := range []string{"100", "100000", ""} {
+			for _, some := range []string{"some", ""} {
+				var log bytes.Buffer
+				w := newWorld(t, func(w http.ResponseWriter, r *http.Request) {
+					if length != "" {
+						w.Header().Set("Content-Length", length)
+					}
+					w.WriteHeader(200)
+					io.WriteString(w, some)
+					w.(http.Flusher).Flush()
+					panic(http.ErrAbortHandler)
+				}, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+				if proto == "HTTP/2.0" {
+					useHTTP2(w.client)
+				}
+				response, err := w.client.Do(w.request("GET", "/", nil))
+				if err != nil {
+					t.Errorf("%s, length %q: %v", proto, length, err)
+					continue
+				}
+				got, err := io.ReadAll(response.Body)
+				response.Body.Close()
+				if string(got) != some || err == nil || response.StatusCode != 200 {
+					t.Errorf("%s, length %q: %s %q %v", proto, length, response.Status, got, err)
+				}
+				if r := w.records.last(t, 1); r.Status != 200 || r.Reason != UpstreamFailed || r.Sent != int64(len(some)) {
+					t.Errorf("%s, length %q: %+v", proto, length, r)
+				}
+				w.broker.Close()
+				if !strings.Contains(log.String(), "an upstream fails") {
+					t.Errorf("%s, length %q: %s", proto, length, log.String())
+				}
 			}
-			io.WriteString(w, "some")
-			w.(http.Flusher).Flush()
-			panic(http.ErrAbortHandler)
-		}, nil)
-		response, err := w.client.Do(w.request("GET", "/", nil))
-		if err == nil {
-			_, err = io.ReadAll(response.Body)
+		}
+	}
+}
+
+// TestStreamsKnownLength passes on what came of an answer whose length is known, and for one that
+// is long its header alone.
+func TestStreamsKnownLength(t *testing.T) {
+	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		for _, some := range []string{"some", ""} {
+			on := make(chan struct{})
+			rest := strings.Repeat("x", 100_000)
+			w := newWorld(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Length", strconv.Itoa(len(some)+len(rest)))
+				w.WriteHeader(200)
+				io.WriteString(w, some)
+				w.(http.Flusher).Flush()
+				<-on
+				io.WriteString(w, rest)
+			}, nil)
+			if proto == "HTTP/2.0" {
+				useHTTP2(w.client)
+			}
+			response, err := w.client.Do(w.request("GET", "/", nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, len(some))
+			_, err = io.ReadFull(response.Body, got)
+			close(on)
+			if all, e2 := io.ReadAll(response.Body); string(got) != some || string(all) != rest || err != nil || e2 != nil {
+				t.Errorf("%s: %q and %d bytes, %v, %v", proto, got, len(all), err, e2)
+			}
 			response.Body.Close()
+			if r := w.records.last(t, 1); r.Reason != "" || r.Sent != int64(len(some)+len(rest)) {
+				t.Errorf("%s: %+v", proto, r)
+			}
 		}
-		if err == nil {
-			t.Errorf("length %q: the answer looks whole", length)
-		}
-		w.records.last(t, 1)
 	}
 }
 

@@ -33,7 +33,7 @@ const (
 	// WrongHost is one whose Host is not this port of this machine: 421.
 	WrongHost Reason = "WrongHost"
 	// UpstreamFailed says that the upstream could not be reached, ended too soon, or answered
-	// what makes no sense: 502.
+	// what makes no sense: 502. Where an answer was begun, it ends in the middle.
 	UpstreamFailed Reason = "UpstreamFailed"
 	// Unscrubbable is an answer in which no token could be looked for, though it is to be: 502.
 	Unscrubbable Reason = "Unscrubbable"

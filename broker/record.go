@@ -5,6 +5,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/ingressauth/ingressauth/internal/lines"
 )
 
 // Record is what is known of a request when it has ended. There is no query in it, no token and no
@@ -28,7 +30,8 @@ type Record struct {
 	Duration time.Duration
 	// Token is the token's [ingressauth.Token.Fingerprint], "" where none was sent.
 	Token string
-	// Reason is why the broker has answered itself, "" where the upstream has.
+	// Reason is why the broker has answered itself, "" where the upstream has. With a Status that is
+	// the upstream's it is UpstreamFailed, and says that the rest of the answer did not come.
 	Reason Reason
 }
 
@@ -50,9 +53,11 @@ type line struct {
 // AccessLog returns a function for [Config.Observe] that writes a line of JSON for each
 // request, in one call of Write: "time" (RFC 3339, UTC), "child", "route", "method", "path",
 // "status", "received" and "sent" (bytes), "duration" in seconds, "token" (its
-// fingerprint) and "reason". One goroutine writes at a time. What cannot be written is lost.
+// fingerprint) and "reason"; what is "" is left out but for "method". One goroutine writes at a
+// time. What cannot be written is lost, and what follows begins on a line of its own.
 func AccessLog(w io.Writer) func(Record) {
 	var lock sync.Mutex
+	to := lines.Writer{To: w}
 	return func(r Record) {
 		text, err := json.Marshal(line{
 			r.Time.UTC().Format("2006-01-02T15:04:05.000000Z"), r.Child, r.Route, r.Method, r.Path, r.Status,
@@ -63,6 +68,6 @@ func AccessLog(w io.Writer) func(Record) {
 		}
 		lock.Lock()
 		defer lock.Unlock()
-		w.Write(append(text, '\n'))
+		to.Write(append(text, '\n'))
 	}
 }

@@ -16,7 +16,7 @@ type target struct {
 
 var (
 	errNoPath      = errors.New("the target is no path")
-	errQuery       = errors.New("the query holds a character that no query has")
+	errOctet       = errors.New("the target holds a character that no target has")
 	errTwoSlashes  = errors.New("the path begins with two slashes, as an authority does")
 	errHalfEncoded = errors.New("a percent sign in the path is not followed by two hexadecimal digits")
 )
@@ -29,15 +29,15 @@ func normalize(s string) (target, error) {
 	if s == "" || s[0] != '/' {
 		return target{}, errNoPath
 	}
+	for i := range len(s) { // HTTP/2 lets them through
+		if c := s[i]; c <= ' ' || c >= 0x7F || c == '#' {
+			return target{}, errOctet
+		}
+	}
 	var t target
 	t.path = s
 	if i := strings.IndexByte(s, '?'); i >= 0 {
 		t.path, t.query = s[:i], s[i:]
-	}
-	for i := range len(t.query) {
-		if c := t.query[i]; c <= ' ' || c >= 0x7F || c == '#' {
-			return target{}, errQuery
-		}
 	}
 	if !isNormal(t.path) {
 		if err := t.rewrite(); err != nil {

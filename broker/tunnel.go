@@ -213,8 +213,15 @@ func (x *exchange) takeStale(newest ingressauth.Token) io.Closer {
 		return nil
 	}
 	what := x.stream
-	x.stream = nil
+	x.stream, x.stale = nil, true
 	return what
+}
+
+// isStale reports whether it was ended for its token.
+func (x *exchange) isStale() bool {
+	x.lock.Lock()
+	defer x.lock.Unlock()
+	return x.stale
 }
 
 // frames follows where frames begin and end (RFC 6455, section 5.2).

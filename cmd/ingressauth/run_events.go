@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ingressauth/ingressauth"
+	"github.com/ingressauth/ingressauth/internal/lines"
 	"github.com/ingressauth/ingressauth/internal/readfile"
 )
 
@@ -57,16 +58,17 @@ type eventLog struct {
 	done chan struct{}
 
 	lock  sync.Mutex
-	lines chan []byte // nil after the end
+	queue chan []byte // of lines; nil after the end
 }
 
 func newEventLog(w io.Writer) *eventLog {
-	lines := make(chan []byte, eventQueue)
-	l := &eventLog{done: make(chan struct{}), lines: lines}
+	queue := make(chan []byte, eventQueue)
+	l := &eventLog{done: make(chan struct{}), queue: queue}
 	go func() {
 		defer close(l.done)
-		for line := range lines {
-			w.Write(line) // if nobody takes it, nobody can be told
+		to := lines.Writer{To: w}
+		for line := range queue {
+			to.Write(line) // if nobody takes it, nobody can be told
 		}
 	}()
 	return l
@@ -89,7 +91,7 @@ func (l *eventLog) Write(line []byte) (int, error) {
 	l.lock.Lock()
 	defer l.lock.Unlock()
 	select {
-	case l.lines <- bytes.Clone(line):
+	case l.queue <- bytes.Clone(line):
 	default:
 	}
 	return len(line), nil
@@ -100,8 +102,8 @@ func (l *eventLog) close() {
 		return
 	}
 	l.lock.Lock()
-	close(l.lines)
-	l.lines = nil
+	close(l.queue)
+	l.queue = nil
 	l.lock.Unlock()
 	select {
 	case <-l.done:

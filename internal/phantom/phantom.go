@@ -36,8 +36,9 @@ func New(isSessionKey bool) string {
 	return intro + base64.RawURLEncoding.EncodeToString(secret[:])
 }
 
-// Is reports whether a text is a phantom, of any broker.
+// Is reports whether a text is a phantom, of any broker, perhaps with white space around it.
 func Is(text string) bool {
+	text = strings.TrimSpace(text)
 	return strings.HasPrefix(text, bearer) || strings.HasPrefix(text, sessionKey)
 }
 

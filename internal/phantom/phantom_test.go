@@ -10,7 +10,7 @@ func TestNew(t *testing.T) {
 	for range 100 {
 		for _, isSessionKey := range []bool{false, true} {
 			p := New(isSessionKey)
-			if !Is(p) || seen[p] || strings.HasPrefix(p, "sk-ant-sid") != isSessionKey || len(p) < 43 {
+			if !Is(p) || !Is(" \t"+p+"\n") || seen[p] || strings.HasPrefix(p, "sk-ant-sid") != isSessionKey || len(p) < 43 {
 				t.Fatalf("New(%v) = %q", isSessionKey, p)
 			}
 			seen[p] = true

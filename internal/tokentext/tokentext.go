@@ -83,14 +83,16 @@ func inWord(r rune) bool {
 }
 
 // Mask returns s without what may be a token in it, for messages that others have written:
-// without these tokens, and without any word that looks like one, or that is 16 characters
+// without these tokens, in a Go string's quotes as well, and without any word that looks like one, or that is 16 characters
 // long or longer and has a digit, or letters of both cases in an order that no word has. What
 // a person has chosen to look like words cannot be told from words.
 func Mask(s string, tokens ...string) string {
 	for _, t := range tokens {
-		if t != "" {
-			s = strings.ReplaceAll(s, t, mask)
+		if t == "" {
+			continue
 		}
+		quoted := strconv.Quote(t)
+		s = strings.NewReplacer(t, mask, quoted[1:len(quoted)-1], mask).Replace(s)
 	}
 	var b strings.Builder
 	for s != "" {
