@@ -192,7 +192,8 @@ type connectionKey struct{}
 // or a loopback address and a port, of which 0 means any that is free.
 //
 // A socket has mode 0600, in a directory of mode 0700, which is made if it is not there. One
-// that nobody listens on any more is replaced, one in use is not, and no link is followed. On
+// that nobody listens on any more is replaced, one in use is not, and no link is followed. (Root may
+// listen in another user's directory, who can then put another socket in its place.) On
 // Linux 6.5 and later a request there is one of the child with a supervisor in whose tree the
 // process is that has connected, and needs no phantom; elsewhere the phantom is required. On a
 // port it always is, and whoever has it is trusted: any process of this machine can connect.

@@ -53,14 +53,16 @@
 //   - what can be read in more than one way: two lengths, a bare line feed, a folded line, a name
 //     with "_" or "." that stands for another, a target that Host contradicts
 //   - TRACE, TRACK and CONNECT
-//   - a credential that is no phantom; with [Config.PassForeign] it is sent on, without the token
+//   - a credential that is no phantom; with [Config.PassForeign] it is sent on, without the token, on
+//     a port from whoever can connect
 //   - paths that no route is for, or that its rules ([Route.Allow]) do not allow
 //   - with rules, paths that servers read in different ways, and fields that name another method
 //     or path
 //
 // # Limits
 //
-// A header has 64 KiB at most ([Config.MaxHeader]), and must be whole within ten seconds. A body
+// A header has 64 KiB at most ([Config.MaxHeader]), and must be whole within ten seconds; that of an
+// answer has 64 KiB at most, too, but with a Transport of your own. A body
 // is as long as it likes ([Config.MaxBody]), and is not kept, unless it is short. An upstream has
 // ten minutes to begin an answer ([Config.AnswerTime]). A client that reads nothing for ten
 // minutes, does not go on with a body for as long (HTTP/1.1), or asks for nothing for two, is let

@@ -3,7 +3,6 @@ package broker
 import (
 	"fmt"
 	"net"
-	"net/netip"
 	"strings"
 	"sync"
 
@@ -75,18 +74,7 @@ func (b *Broker) listen(address string) (*Listener, error) {
 
 // isOwn reports whether a Host or an :authority names this port on this machine.
 func (l *Listener) isOwn(authority string) bool {
-	if l.hosts[authority] {
-		return true
-	}
-	host, port, err := net.SplitHostPort(authority)
-	if err != nil { // there is no port
-		host, port = strings.Trim(authority, "[]"), "80"
-	}
-	host = strings.ToLower(host)
-	if a, err := netip.ParseAddr(host); err == nil && a.Zone() != "" {
-		return false
-	}
-	return port == l.port && loopback.Is(host)
+	return l.hosts[authority] || loopback.Names(authority, l.port)
 }
 
 // isOwnOrigin reports whether an Origin (RFC 6454, section 7) is this port on this machine.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"sort"
 	"strings"
@@ -26,7 +27,8 @@ type Route struct {
 	Listener string
 
 	// Prefix is what their paths begin with: "/" or "/name/". It is not sent: with "/name/",
-	// a request for /name/v1 is sent as one for /v1. The longest prefix wins. "" means "/".
+	// a request for /name/v1 is sent as one for /v1, and one for /name as one for /. The longest
+	// prefix wins. "" means "/".
 	Prefix string
 
 	// Upstream is the origin that they go to: scheme, host and, if it is not the scheme's
@@ -92,6 +94,9 @@ func newRule(text string) (rule, error) {
 	if !ok || err != nil || t.path != path || t.query != "" || t.doubtful {
 		return rule{}, errors.New(`a rule is methods, a space, and a path without a query or needless encoding, as "GET,HEAD /v1/items" or "* /v1/items/"`)
 	}
+	if strings.HasSuffix(path, "*") {
+		return rule{}, errors.New(`a path that ends in a slash means all that begins with it, and no * is needed: "GET /v1/"`)
+	}
 	if methods == "*" {
 		return rule{path: path}, nil
 	}
@@ -100,9 +105,15 @@ func newRule(text string) (rule, error) {
 		if !isToken(m) || isForbidden(m) {
 			return rule{}, errors.New("a rule begins with methods, with commas between them, or with *; TRACE and CONNECT are never allowed")
 		}
+		if upper := strings.ToUpper(m); m != upper && slices.Contains(usual, upper) {
+			return rule{}, errors.New("a method is written in capitals, as " + upper)
+		}
 	}
 	return rule{list, path}, nil
 }
+
+// usual are methods that have to be meant where they stand in another case, in which they are others.
+var usual = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
 
 // isForbidden reports whether a method is no upstream's business here: CONNECT makes a tunnel of
 // a connection, and the others have a server show what it was sent, the token as well.

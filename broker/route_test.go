@@ -45,6 +45,9 @@ func TestNewRoutes(t *testing.T) {
 		{Route{Upstream: "https://service.example", Allow: []string{"GET /a?b"}}, "rule"},
 		{Route{Upstream: "https://service.example", Allow: []string{"G@T,HEAD /a"}}, "methods"},
 		{Route{Upstream: "https://service.example", Allow: []string{",GET /a"}}, "methods"},
+		{Route{Upstream: "https://service.example", Allow: []string{"get /a"}}, "as GET"},
+		{Route{Upstream: "https://service.example", Allow: []string{"Query /a"}}, ""}, // which is a method of its own
+		{Route{Upstream: "https://service.example", Allow: []string{"GET /a/*"}}, "no * is needed"},
 		{Route{Name: "sk-ant-cc-token", Upstream: "x"}, "hidden"},
 	} {
 		_, err := newRoutes([]Route{test.route})

@@ -38,8 +38,9 @@ in place of the phantom that they carry: a random text that is worth something t
 broker alone. Programs that have the phantom, by the same ways as a token, and the
 broker's URL as their base URL, work unchanged, and have nothing to lose.
 
-When it listens, it prints a line of JSON: "url", "listeners", "metrics", and "phantom",
-which every request must carry. Whoever has that may use the broker, on any of its listeners.
+When it listens, it prints a line of JSON: "url", "listeners", "metrics", "expires", and
+"phantom", which every request must carry. Whoever has that may use the broker, on any of its
+listeners.
 'ingressauth run --deliver broker' starts a command with a broker of its own, which knows
 the command's processes, and ends with it.
 
@@ -144,6 +145,14 @@ func serve(cmd *cobra.Command, o *sourceOptions, options *brokerOptions, life ti
 	}
 	if _, err := io.WriteString(cmd.OutOrStdout(), string(line)+"\n"); err != nil {
 		return nil // which is said where standard output is written
+	}
+	if life > 0 {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(life):
+			log.Warn("the phantom has expired: nobody can use this broker any more")
+		}
 	}
 	<-ctx.Done()
 	return nil

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -30,6 +32,7 @@ type brokerOptions struct {
 	required  bool // a phantom, from who can be told without one, too
 	accessLog string
 	metrics   string
+	owner     int // a user besides this one who may own a socket's directory; 0 is nobody but root
 }
 
 const defaultListen = "127.0.0.1:0"
@@ -78,6 +81,9 @@ func (o *brokerOptions) check(cmd *cobra.Command) error {
 	if _, err := o.addresses(o.upstreams); err != nil {
 		return err
 	}
+	if strings.HasPrefix(o.accessLog, "fd:") || o.accessLog == "-" {
+		return usageError("--access-log takes the name of a file: put ./ before one that is called so")
+	}
 	for _, name := range []string{"access-log", "metrics"} {
 		if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
 			return usageError("--" + name + " has an empty value (is a variable not set?)")
@@ -119,17 +125,16 @@ func (o *brokerOptions) open(c broker.Config) (*held, error) {
 
 func (h *held) open(o *brokerOptions, c broker.Config) (err error) {
 	if o.accessLog != "" {
-		h.log, err = os.OpenFile(o.accessLog, os.O_WRONLY|os.O_APPEND|os.O_CREATE|nonBlock, 0o600)
-		if err != nil {
-			return fmt.Errorf("--access-log: open the file: %w", readfile.WithoutPath(err))
+		if h.log, err = openLines(o.accessLog); err != nil {
+			return fmt.Errorf("--access-log: %w", err)
 		}
 		info, err := h.log.Stat()
 		if err != nil {
 			return fmt.Errorf("--access-log: %w", readfile.WithoutPath(err))
 		}
-		to := io.Writer(h.log)
+		to := io.Writer(&lossy{Writer: h.log, log: c.Log})
 		if !info.Mode().IsRegular() { // whoever takes the lines may stop
-			h.queue = newEventLog(h.log)
+			h.queue = newEventLog(to)
 			to = h.queue
 		}
 		c.Observe = broker.AccessLog(to)
@@ -142,6 +147,12 @@ func (h *held) open(o *brokerOptions, c broker.Config) (err error) {
 		return ofBroker(err)
 	}
 	for _, address := range addresses {
+		if path, ok := strings.CutPrefix(address, "unix:"); ok {
+			uid, err := ownerOf(filepath.Dir(path))
+			if err == nil && uid != os.Geteuid() && uid != o.owner { // which the kernel lets root do
+				return errors.New("--listen: the socket's directory is another user's, who could put another socket in its place")
+			}
+		}
 		l, err := h.Listen(address)
 		if err != nil {
 			return ofBroker(err)
@@ -154,6 +165,23 @@ func (h *held) open(o *brokerOptions, c broker.Config) (err error) {
 		}
 	}
 	return nil
+}
+
+// lossy has it logged that lines are lost, once until they are not.
+type lossy struct {
+	io.Writer
+	log  *slog.Logger
+	lost bool
+}
+
+// Write writes a line; [io.Writer].
+func (l *lossy) Write(line []byte) (int, error) {
+	n, err := l.Writer.Write(line)
+	if err != nil && !l.lost && l.log != nil {
+		l.log.Warn("lines of the access log are lost", "err", readfile.WithoutPath(err))
+	}
+	l.lost = err != nil
+	return n, err
 }
 
 // addresses returns those to listen on, and has these routes name them in the same way.
@@ -173,7 +201,7 @@ func (o *brokerOptions) addresses(routes []broker.Route) (list []string, err err
 			return nil, err
 		}
 		if r.Listener != "" && !slices.Contains(list, r.Listener) {
-			return nil, usageError("--upstream names a listener that no --listen has: write both in the same way")
+			return nil, usageError("--upstream names a listener that no --listen has: write both in the same way, and begin a path with a slash")
 		}
 	}
 	return list, nil
@@ -198,14 +226,24 @@ func (h *held) serveMetrics(address string) error {
 	if err != nil {
 		return err
 	}
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return err
+	}
 	counters := h.Metrics()
 	// A ServeMux would add to the command's size.
 	handler := func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/metrics" {
+		switch {
+		case !loopback.Names(r.Host, port): // a page's, which is not to read who asks whom
+			http.Error(w, "Host is not this port of this machine", http.StatusMisdirectedRequest)
+		case r.URL.Path != "/metrics":
 			http.NotFound(w, r)
-			return
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "counters are read with GET", http.StatusMethodNotAllowed)
+		default:
+			counters.ServeHTTP(w, r)
 		}
-		counters.ServeHTTP(w, r)
 	}
 	h.metrics = &http.Server{Handler: http.HandlerFunc(handler), ReadTimeout: metricsTime, WriteTimeout: metricsTime, IdleTimeout: metricsTime}
 	h.counters = "http://" + l.Addr().String() + "/metrics"
@@ -243,7 +281,7 @@ type upstreamsFlag []broker.Route
 func (u *upstreamsFlag) String() string { return "" }
 func (u *upstreamsFlag) Type() string   { return "origin" }
 func (u *upstreamsFlag) takes() string {
-	return "an origin, as https://service.example:8443, or what requests go there and the origin, as /name/=https://service.example or 127.0.0.1:8080=https://service.example"
+	return "an origin, as https://service.example:8443, or what requests go there and the origin, as /name/=https://service.example or 127.0.0.1:8080=https://service.example (is a variable not set?)"
 }
 
 func (u *upstreamsFlag) Set(s string) error {
@@ -252,6 +290,8 @@ func (u *upstreamsFlag) Set(s string) error {
 	switch {
 	case !ok || strings.Contains(where, "://"):
 		r.Upstream = s
+	case where == "":
+		return errors.New("nothing before =") // by a variable that is not set
 	case strings.HasPrefix(where, "/"):
 		r.Prefix, r.Upstream = where, origin
 	default:

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"time"
@@ -107,7 +106,7 @@ func (f *follower) say(state refresh.State) {
 	if err == nil {
 		f.said = state
 	} else if !f.mute { // one failure is said
-		f.events.failure(fmt.Errorf("status for processes below: %w", err))
+		f.events.failure(err)
 	}
 	f.mute = err != nil
 }

@@ -31,6 +31,19 @@ func inherited() (numbers []int) {
 	return numbers
 }
 
+// typesAbove reports whether the command can type into the terminal that this process has, as if
+// whoever sits there did (TIOCSTI): what is left of that when the command has ended, the shell above
+// runs. Whoever may not read a file has it printed so.
+func typesAbove() bool {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	if err != nil { // there is none
+		return false
+	}
+	tty.Close()
+	b, err := os.ReadFile("/proc/sys/dev/tty/legacy_tiocsti")
+	return err != nil || string(b) != "0\n" // before Linux 6.2 everybody can
+}
+
 // closeInherited closes what was inherited but the standard streams and one more, and is
 // the command's alone by now: only then do others learn that the command has closed it.
 func closeInherited(but int) {

@@ -93,8 +93,17 @@ func (s *supervisor) hold(t ingressauth.Token) error {
 	if err != nil {
 		return err
 	}
+	if a := s.options.account; a != nil {
+		s.options.broker.owner = a.uid
+	}
 	if s.held, err = s.options.broker.open(c); err != nil {
 		return err
+	}
+	for _, l := range s.held.listeners {
+		s.events.add(event{Event: eventListen, URL: l.URL()})
+	}
+	if s.held.counters != "" {
+		s.events.add(event{Event: eventListen, URL: s.held.counters})
 	}
 	if err := s.letIn(); err != nil {
 		return err
@@ -274,8 +283,12 @@ func (s *supervisor) expose(p ingressauth.Profile, texts []string) error {
 			}
 		}
 	}
+	if typesAbove() {
+		s.find("the command can type into its terminal what the shell above then runs, and is contained by nothing: set the sysctl dev.tty.legacy_tiocsti to 0, which Linux 6.2 and later have, or give it a terminal of its own")
+	}
 	if s.options.isolated && len(s.findings) > 0 {
-		return errors.New("--require-isolated: the command could read the token: " + strings.Join(s.findings, "; "))
+		return errors.New("--require-isolated: the command could read the token: " + strings.Join(s.findings, "; ") +
+			". --confine keeps the environments and the memory of others from it, and --user their files as well")
 	}
 	return nil
 }

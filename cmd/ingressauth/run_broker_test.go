@@ -87,11 +87,12 @@ func TestRunBroker(t *testing.T) {
 			if code != 0 || stdout != "true 200 OK served /tool" || stderr != "" {
 				t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
 			}
+			if listens := eventsOf(t, events, eventListen); len(listens) != 1 || !strings.HasPrefix(fmt.Sprint(listens[0]["url"]), "http://127.0.0.1:") {
+				t.Errorf("listens: %v", listens)
+			}
 			var failures []any
-			for _, e := range readEvents(t, events) {
-				if e["event"] == "failure" {
-					failures = append(failures, e["error"])
-				}
+			for _, e := range eventsOf(t, events, eventFailure) {
+				failures = append(failures, e["error"])
 			}
 			want := []any{"descriptor 3 is a file that held the token, and is kept from the command", "variable ANOTHER held the token, and is kept from the command"}
 			if diff := cmp.Diff(want, failures); diff != "" {
@@ -172,6 +173,10 @@ func TestRunBrokerInput(t *testing.T) {
 func TestRunBrokerRefuses(t *testing.T) {
 	t.Parallel()
 	w := newRunWorld(t)
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		args []string
 		code int
@@ -192,6 +197,11 @@ func TestRunBrokerRefuses(t *testing.T) {
 		{[]string{"--deliver", "broker", "--upstream", "https://a.example", "--url-env", "1X"}, 2, "--url-env takes"},
 		{[]string{"--deliver", "broker", "--upstream", "https://a.example", "--access-log", ""}, 2, "--access-log has an empty"},
 		{[]string{"--deliver", "broker", "--upstream", "https://a.example", "--access-log", "/nonexistent/x"}, 125, "--access-log: open"},
+		{[]string{"--deliver", "broker", "--upstream", "https://a.example", "--access-log", "fd:3"}, 2, "put ./ before"},
+		{[]string{"--deliver", "broker", "--upstream", "https://a.example", "--access-log", pipe}, 125, "nobody reads the pipe"},
+		{[]string{"--deliver", "broker", "--upstream", "https://a.example", "--events", pipe}, 125, "nobody reads the pipe"},
+		{[]string{"--deliver", "broker", "--upstream", "=https://a.example"}, 2, "is a variable not set?"},
+		{[]string{"--deliver", "broker", "--upstream", "a/=https://a.example"}, 2, "begin a path with a slash"},
 		{[]string{"--deliver", "broker", "--upstream", "https://a.example", "--metrics", "0.0.0.0:1"}, 2, "--metrics takes"},
 		{[]string{"--deliver", "broker", "--upstream", "unix:/x=https://a.example"}, 2, "names a listener"},
 		{[]string{"--deliver", "broker", "--upstream", "https://a.example", "--url-env", "CLAUDE_CODE_SESSION_ACCESS_TOKEN"}, 125, "has to do with tokens"},
@@ -243,7 +253,7 @@ func unprivileged(t *testing.T, script string, variables ...string) *exec.Cmd {
 	cmd := exec.Command("sh", "-c", script)
 	cmd.Dir = dir
 	cmd.Env = append([]string{"PATH=" + dir + ":" + os.Getenv("PATH"), "TMPDIR=" + dir + "/tmp", "GORACE=atexit_sleep_ms=0", "CLAUDE_CODE_SESSION_ACCESS_TOKEN=" + testToken}, variables...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	return cmd
 }
 
@@ -443,6 +453,12 @@ func TestStatusInside(t *testing.T) {
 	t.Parallel()
 	w := newRunWorld(t)
 	upstream := newUpstream(t, testToken)
+	for _, way := range []string{"env", "fd", "file"} {
+		stdout, stderr, code := w.output(w.run("--deliver", "broker,"+way, "--upstream", upstream.URL, "--", "ingressauth", "status"))
+		if code != 0 || !strings.Contains(stdout, " answers, and takes the phantom\n") {
+			t.Errorf("by %s: exit code %d, %s%s", way, code, stdout, stderr)
+		}
+	}
 	stdout, stderr, code := w.output(w.run("--deliver", "broker", "--upstream", upstream.URL, "--", "sh", "-c", "ingressauth status; ingressauth status -o json"))
 	if code != 0 || stderr != "" {
 		t.Fatalf("exit code %d: %s", code, stderr)
@@ -596,7 +612,7 @@ func TestRunIsolatedSecret(t *testing.T) {
 	for _, flags := range [][]string{{"--confine"}, {"--confine", "--require-isolated"}} {
 		events := filepath.Join(t.TempDir(), "events")
 		args := append([]string{"--source", source, "--deliver", "broker", "--upstream", "https://service.example", "--events", events}, flags...)
-		_, stderr, code := w.output(w.run(append(args, "--", "true")...))
+		_, stderr, code := w.output(withoutTerminal(w.run(append(args, "--", "true")...)))
 		if want := map[int]int{1: 0, 2: exitRun}[len(flags)]; code != want || strings.Contains(stderr, "made-up") {
 			t.Errorf("%q: exit code %d, %q", flags, code, stderr)
 		}
@@ -613,8 +629,8 @@ func TestRunIsolatedInherit(t *testing.T) {
 	w.set("CLAUDE_CODE_SESSION_ACCESS_TOKEN=", "HELPER_SECRET=made-up-secret")
 	source := sourceFor(t, map[string]any{"command": []string{"sh", "-c", "echo " + testToken}, "inherit": []string{"HELPER_SECRET", "UNSET"}})
 	for scrub, want := range map[string]int{"OTHER": exitRun, "HELPER_*": 0} {
-		stdout, stderr, code := w.output(w.run("--source", source, "--deliver", "broker", "--upstream", "https://service.example", "--confine", "--require-isolated", "--scrub", scrub,
-			"--", "sh", "-c", `echo "$HELPER_SECRET"`))
+		stdout, stderr, code := w.output(withoutTerminal(w.run("--source", source, "--deliver", "broker", "--upstream", "https://service.example", "--confine", "--require-isolated", "--scrub", scrub,
+			"--", "sh", "-c", `echo "$HELPER_SECRET"`)))
 		if code != want || strings.Contains(stdout+stderr, "made-up") || strings.Contains(stderr, "HELPER_SECRET") != (want != 0) || strings.Contains(stderr, "UNSET") {
 			t.Errorf("without %s: exit code %d, %q, %q", scrub, code, stdout, stderr)
 		}
@@ -646,6 +662,7 @@ func TestRunIsolatedUser(t *testing.T) {
 	}{{"/", nil, false}, {within, nil, true}, {"/", []*os.File{open}, true}} {
 		cmd := exec.Command(filepath.Join(dir, "ingressauth"), "run", "--from", "file", "--deliver", "broker", "--upstream", "https://service.example", "--user", "65534", "--require-isolated",
 			"--", "sh", "-c", "cat token /proc/self/fd/3/token 2>/dev/null; exit 0")
+		withoutTerminal(cmd)
 		cmd.Dir, cmd.ExtraFiles = test.dir, test.inherited
 		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + dir + "/tmp", "GORACE=atexit_sleep_ms=0", "CLAUDE_SESSION_INGRESS_TOKEN_FILE=" + token}
 		out, err := cmd.CombinedOutput()
@@ -678,6 +695,48 @@ func TestAccessLogStalls(t *testing.T) {
 	cmd.Env = w.environ
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v: %.200s", err, out)
+	}
+}
+
+// TestAccessLogFull has no room for the lines of the access log, which is said once.
+func TestAccessLogFull(t *testing.T) {
+	need(t, "curl")
+	t.Parallel()
+	w := newRunWorld(t)
+	events := filepath.Join(t.TempDir(), "events")
+	stdout, stderr, code := w.output(w.run("--deliver", "broker", "--upstream", newUpstream(t, testToken).URL, "--access-log", "/dev/full", "--metrics", "127.0.0.1:0", "--events", events, "--url-env", "U",
+		"--", "sh", "-c", `for i in 1 2 3; do curl -sS -H "Authorization: Bearer $CLAUDE_CODE_SESSION_ACCESS_TOKEN" "$U/$i"; done`))
+	if stdout != "served /1served /2served /3" || stderr != "" || code != 0 {
+		t.Errorf("%q, %q, %d", stdout, stderr, code)
+	}
+	if failures := eventsOf(t, events, eventFailure); len(failures) != 1 || !strings.Contains(fmt.Sprint(failures), "lines of the access log are lost; err: no space left") {
+		t.Errorf("failures: %v", failures)
+	}
+	if listens := eventsOf(t, events, eventListen); len(listens) != 2 || !strings.HasSuffix(fmt.Sprint(listens[1]["url"]), "/metrics") {
+		t.Errorf("listens: %v", listens)
+	}
+}
+
+// TestBrokerSocketOwner has root listen where another user could put another socket in the place of
+// the broker's.
+func TestBrokerSocketOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	t.Parallel()
+	w := newRunWorld(t)
+	dir := filepath.Join(t.TempDir(), "of another")
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.Chown(dir, 65534, 65534)); err != nil {
+		t.Fatal(err)
+	}
+	flags := []string{"--upstream", "https://service.example", "--listen", "unix:" + dir + "/socket"}
+	alone := exec.Command(filepath.Join(commandDir(t), "ingressauth"), append([]string{"broker"}, flags...)...)
+	alone.Env = w.environ
+	for _, cmd := range []*exec.Cmd{w.run(append(append([]string{"--deliver", "broker"}, flags...), "--", "echo", "started")...), alone} {
+		stdout, stderr, code := w.output(cmd)
+		if stdout != "" || code == 0 || !strings.Contains(stderr, "is another user's") {
+			t.Errorf("%q: exit code %d, %q, %q", cmd.Args, code, stdout, stderr)
+		}
 	}
 }
 
@@ -727,6 +786,21 @@ func TestBrokerAlone(t *testing.T) {
 		response.Body.Close()
 		if !strings.Contains(string(body), want) {
 			t.Errorf("%s: %s", url, body)
+		}
+	}
+	for _, test := range []struct {
+		method, host string
+		status       int
+	}{{"HEAD", "localhost:" + g.Metrics[strings.LastIndexByte(g.Metrics, ':')+1:len(g.Metrics)-len("/metrics")], 200}, {"GET", "page.example", 421}, {"POST", "", 405}} {
+		r, _ := http.NewRequest(test.method, g.Metrics, nil)
+		r.Host = test.host
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != test.status {
+			t.Errorf("%s of %s: %s", test.method, test.host, response.Status)
 		}
 	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/ingressauth/ingressauth"
@@ -32,6 +33,7 @@ type event struct {
 	Signal     int    `json:"signal,omitempty"`
 	Error      string `json:"error,omitempty"`
 	Finding    string `json:"finding,omitempty"`
+	URL        string `json:"url,omitempty"`
 }
 
 // What happens.
@@ -42,6 +44,7 @@ const (
 	eventFailure    = "failure"    // of a delivery, or of anything else; the command goes on
 	eventExit       = "exit"       // of the command
 	eventExposure   = "exposure"   // of the token, to a command that is not to have it
+	eventListen     = "listen"     // of the broker, or of its counters, at a URL
 )
 
 const (
@@ -188,9 +191,21 @@ func (o *runOptions) openEvents() (*os.File, error) {
 	if o.events == "" {
 		return nil, nil
 	}
-	f, err := os.OpenFile(o.events, os.O_WRONLY|os.O_APPEND|os.O_CREATE|nonBlock, 0o600)
+	f, err := openLines(o.events)
 	if err != nil {
-		return nil, fmt.Errorf("--events: open the file: %w", readfile.WithoutPath(err))
+		return nil, fmt.Errorf("--events: %w", err)
+	}
+	return f, nil
+}
+
+// openLines opens a file for lines to be appended to.
+func openLines(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|nonBlock, 0o600)
+	if errors.Is(err, syscall.ENXIO) {
+		return nil, errors.New("nobody reads the pipe, or listens on the socket: start who does first")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the file: %w", readfile.WithoutPath(err))
 	}
 	return f, nil
 }

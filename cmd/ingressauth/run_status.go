@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -86,7 +87,10 @@ func (f *statusFile) write(generation int, s refresh.State) error {
 	if err != nil {
 		return err
 	}
-	return f.dir.WriteStatus(string(text))
+	if err := f.dir.WriteStatus(string(text)); err != nil {
+		return fmt.Errorf("status for processes below: directory %s: %w", filepath.Dir(f.dir.StatusPath()), err)
+	}
+	return nil
 }
 
 // environ returns these variables, and the one by which the file is found.

@@ -358,3 +358,38 @@ func TestRunLeads(t *testing.T) {
 		eventually(t, "all end", func() bool { return len(marked(marker)) == 0 })
 	})
 }
+
+// TestRunTypesAbove has a confined command type into its terminal what the shell above would run, and
+// compares whether it can with what run says of that.
+func TestRunTypesAbove(t *testing.T) {
+	need(t, "python3")
+	w := newRunWorld(t)
+	for _, isolated := range []bool{false, true} {
+		events := filepath.Join(t.TempDir(), "events")
+		args := []string{"--deliver", "broker", "--upstream", "https://service.example", "--confine", "--scrub", "CLAUDE*", "--events", events}
+		if isolated {
+			args = append(args, "--require-isolated")
+		}
+		cmd := w.run(append(args, "--", "python3", "-c", `import fcntl, termios
+try:
+    fcntl.ioctl(open("/dev/tty"), termios.TIOCSTI, b"x")
+    print("has typed.")
+except OSError:
+    print("cannot type.")`)...)
+		term := newTerminal(t, cmd)
+		if isolated {
+			err := cmd.Wait()
+			found := strings.Contains(fmt.Sprint(eventsOf(t, events, eventExposure)), "type into its terminal")
+			if code := cmd.ProcessState.ExitCode(); found != (code == exitRun) || !found && err != nil {
+				t.Errorf("found: %v, exit code %d", found, code)
+			}
+			continue
+		}
+		typed := strings.Contains(term.wait("."), "has typed")
+		cmd.Wait()
+		found := strings.Contains(fmt.Sprint(eventsOf(t, events, eventExposure)), "type into its terminal")
+		if typed != found {
+			t.Errorf("found: %v; it has typed: %v", found, typed)
+		}
+	}
+}

@@ -222,7 +222,7 @@ func TestRunRefuses(t *testing.T) {
 		"events on stderr":   {append([]string{"--events", "fd:2"}, touch...), nil, 2, "3 or more"},
 		"events nowhere":     {append([]string{"--events", "fd:7"}, touch...), nil, 125, "descriptor 7"},
 		"events unwritable":  {append([]string{"--events", "/nonexistent/events"}, touch...), nil, 125, "no such file"},
-		"events unread FIFO": {append([]string{"--events", fifo(t, dir)}, touch...), nil, 125, "no such device"},
+		"events unread FIFO": {append([]string{"--events", fifo(t, dir)}, touch...), nil, 125, "nobody reads the pipe"},
 		"no token":           {touch, []string{"CLAUDE_CODE_SESSION_ACCESS_TOKEN="}, 125, "no session token"},
 		"not from there":     {append([]string{"--from", "file"}, touch...), []string{"CLAUDE_SESSION_INGRESS_TOKEN_FILE=/nonexistent/t"}, 125, "no session token"},
 		"bad token":          {touch, []string{"CLAUDE_CODE_SESSION_ACCESS_TOKEN=a\nb"}, 125, "control character"},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"os/exec"
 	"os/user"
 	"slices"
@@ -63,6 +64,15 @@ func lookupAccount(text string) (*account, error) {
 		}
 	}
 	return a, nil
+}
+
+// ownerOf returns the user whose a file is.
+func ownerOf(path string) (uid int, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	return int(info.Sys().(*syscall.Stat_t).Uid), nil
 }
 
 // parseID reads a number of a user or a group.

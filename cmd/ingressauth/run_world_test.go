@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -125,6 +126,12 @@ func (w *runWorld) set(variables ...string) { w.environ = append(w.environ, vari
 func (w *runWorld) run(args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(commandDir(w.t), "ingressauth"), append([]string{"run"}, args...)...)
 	cmd.Env = w.environ
+	return cmd
+}
+
+// withoutTerminal has a command have none, of which run would say something, and returns it.
+func withoutTerminal(cmd *exec.Cmd) *exec.Cmd {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return cmd
 }
 

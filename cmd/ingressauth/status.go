@@ -118,10 +118,10 @@ func facts(s ingressauth.SourceReport, now time.Time) []string {
 	return facts
 }
 
-// phantom returns the one that this process has, if that can be read without effect.
+// phantom returns the one that this process has. What can be read once alone, nobody has looked into.
 func (r *report) phantom(ctx context.Context, resolver *ingressauth.Resolver) ingressauth.Token {
 	for _, s := range r.Sources {
-		if s.Wins && s.Phantom && s.Source != "descriptor" {
+		if s.Wins && s.Phantom {
 			if t, err := resolver.Token(ctx); err == nil && phantom.Is(t.Reveal()) { // and no other since
 				return t
 			}

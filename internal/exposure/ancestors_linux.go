@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -72,7 +73,11 @@ func (l *looker) name(pid int) string {
 	if err != nil {
 		return "?"
 	}
-	return l.shown(strings.TrimSuffix(string(b), "\n"))
+	name := strings.TrimSuffix(string(b), "\n")
+	if path, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe"); err == nil && name == "exe" { // started as /proc/self/exe
+		name = filepath.Base(path)
+	}
+	return l.shown(name)
 }
 
 // variables returns the names of those that have a token, of an environment as the kernel has it.

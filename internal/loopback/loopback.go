@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 )
 
 // Is reports whether a host is this one: "localhost" in lower case, or a loopback address
@@ -18,6 +19,20 @@ func Is(host string) bool {
 	}
 	a, err := netip.ParseAddr(host)
 	return err == nil && a.IsLoopback()
+}
+
+// Names reports whether a Host or an :authority (RFC 9110, section 7.2) names this machine with this
+// port. What names another was sent by a page that has had its own name lead here.
+func Names(authority, port string) bool {
+	host, of, err := net.SplitHostPort(authority)
+	if err != nil { // there is no port
+		host, of = strings.Trim(authority, "[]"), "80"
+	}
+	host = strings.ToLower(host)
+	if a, err := netip.ParseAddr(host); err == nil && a.Zone() != "" {
+		return false
+	}
+	return of == port && Is(host)
 }
 
 // Check says whether one can listen on an address here: a port of this machine that no network
