@@ -2,14 +2,9 @@
 
 package ingressauth
 
-import (
-	"io/fs"
-	"time"
-)
+import "io/fs"
 
-// Other systems have no such times and owners, or nobody has tried them there.
-
-func birthTime(string) time.Time { return time.Time{} }
+// Other systems have no such owners, or nobody has tried them there.
 
 func isOverflowUser(int) bool { return false }
 

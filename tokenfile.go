@@ -83,7 +83,7 @@ func (f tokenFile) look(now time.Time, compat bool) (n tokenFile, replaced bool)
 		return f.wait(read, now), err == nil && !os.SameFile(info, read)
 	}
 	settled = settled && readfile.SameVersion(info, read)
-	f.seen, f.born, f.pending = read, birthTime(f.path), nil
+	f.seen, f.born, f.pending = read, readfile.BirthTime(f.path), nil
 	if !settled {
 		f.pending, f.since = read, now
 	}
@@ -117,7 +117,7 @@ func (f tokenFile) believe(b []byte) tokenFile {
 func (f tokenFile) believable(info fs.FileInfo, now time.Time) bool {
 	if f.seen != nil {
 		// A number that was given back is soon given to another inode.
-		return !os.SameFile(f.seen, info) || !f.born.Equal(birthTime(f.path))
+		return !os.SameFile(f.seen, info) || !f.born.Equal(readfile.BirthTime(f.path))
 	}
 	changed := readfile.ChangeTime(info)
 	renamed := info.Size() > 0 && changed.After(info.ModTime())

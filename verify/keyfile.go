@@ -31,6 +31,8 @@ const (
 	fileWait = time.Second
 	// fileGrace is for how long the last keys stand of a file that cannot be used.
 	fileGrace = 5 * time.Minute
+	// fileReplaced is how often a file may be replaced while it is read, in one look.
+	fileReplaced = 3
 )
 
 // NewFileKeySet returns the keys in a file, as [NewKeySet] does, and follows it: the
@@ -85,6 +87,7 @@ type fileState struct {
 	keys    keys
 	text    []byte      // that the keys are of; nil before there are any
 	info    fs.FileInfo // of the file that had it
+	born    time.Time   // when its inode was made, where the system tells
 	ignored []string    // what was said of keys that are left out
 	looked  time.Time
 
@@ -165,8 +168,21 @@ func (f *fileKeySet) fly(l *fileFlight) {
 
 // next looks at the file, and returns what is known then, and what is to be said of it.
 func (f *fileKeySet) next(s *fileState) (*fileState, []news) {
-	// What is too long parseKeySet refuses.
-	text, info, err := readfile.Regular(f.path, maxKeySet+1, nil)
+	for tries := fileReplaced; ; tries-- {
+		// What is too long parseKeySet refuses.
+		text, info, err := readfile.Regular(f.path, maxKeySet+1, nil)
+		if err == readfile.ErrChanging && tries > 0 {
+			// To be replaced changes a file's time, too.
+			if there, err := os.Stat(f.path); err == nil && !os.SameFile(there, info) {
+				continue
+			}
+		}
+		return f.judge(s, text, info, err)
+	}
+}
+
+// judge returns what is known after a look that has brought this.
+func (f *fileKeySet) judge(s *fileState, text []byte, info fs.FileInfo, err error) (*fileState, []news) {
 	c := *s
 	c.looked = time.Now()
 	switch {
@@ -174,12 +190,15 @@ func (f *fileKeySet) next(s *fileState) (*fileState, []news) {
 		return c.unsettled(info)
 	case err != nil:
 		return c.unusable(err)
-	case s.text != nil && bytes.Equal(text, s.text):
-		c.info = info
+	}
+	born := readfile.BirthTime(f.path)
+	if s.text != nil && bytes.Equal(text, s.text) {
+		c.info, c.born = info, born
 		return c.usable(nil)
 	}
 	found, ignored, err := parseKeySet(text)
-	whole := s.info != nil && !os.SameFile(s.info, info) || // it was renamed to its place, or
+	// A number that was given back is soon given to another inode.
+	whole := s.info != nil && (!os.SameFile(s.info, info) || !born.Equal(s.born)) || // it was renamed to its place, or
 		s.info == nil && c.looked.Sub(info.ModTime()) >= fileSettle // nobody has written to it lately
 	settled := readfile.SameVersion(s.pending, info) && c.looked.Sub(s.looked) >= fileSettle
 	switch {
@@ -188,7 +207,7 @@ func (f *fileKeySet) next(s *fileState) (*fileState, []news) {
 	case err != nil:
 		return c.unusable(err)
 	}
-	c.text, c.info, c.keys, c.ignored = text, info, found.adopt(s.keys), ignored
+	c.text, c.info, c.born, c.keys, c.ignored = text, info, born, found.adopt(s.keys), ignored
 	var told []news
 	for _, message := range newIn(ignored, s.ignored) {
 		told = append(told, news{slog.LevelWarn, message})

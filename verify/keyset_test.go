@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ingressauth/ingressauth/internal/readfile"
 	"github.com/ingressauth/ingressauth/verify"
 	"github.com/ingressauth/ingressauth/verify/verifytest"
 )
@@ -278,6 +279,25 @@ func TestKeyFileIsFollowed(t *testing.T) {
 		synctest.Wait() // for the log
 		wantLines(t, f.log.take())
 	})
+}
+
+// TestKeyFileRenamedTwice renames twice between looks, which on many file systems gives the
+// second file the number of the one that was looked at.
+func TestKeyFileRenamedTwice(t *testing.T) {
+	steady := newSigner("steady")
+	f := newKeyFile(t, jwks(steady.JWK()))
+	if readfile.BirthTime(f.path).IsZero() {
+		t.Skip("needs a file system that tells birth times")
+	}
+	const tick = 20 * time.Millisecond // of the file system's clock, and more
+	for n := range 10 {
+		f.rename(jwks(steady.JWK(), newSigner("between").JWK()))
+		time.Sleep(tick)
+		s := newSigner(fmt.Sprint(n))
+		f.rename(jwks(steady.JWK(), s.JWK()))
+		time.Sleep(100 * time.Millisecond)
+		wantRefused(t, f.v, s.Token(plain()), "")
+	}
 }
 
 // TestKeyFileInPlace writes the file where it is: it must stand for 20 ms, and until

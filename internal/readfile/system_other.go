@@ -14,3 +14,6 @@ const nonBlock = 0
 
 // ChangeTime is zero.
 func ChangeTime(fs.FileInfo) time.Time { return time.Time{} }
+
+// BirthTime is zero.
+func BirthTime(string) time.Time { return time.Time{} }
