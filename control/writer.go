@@ -108,16 +108,24 @@ func (w *Writer) send(s *sending) error {
 	w.lock.Unlock()
 	w.init()
 	waitsFor := "another write"
-	select {
-	case w.slot <- struct{}{}:
+	turn := func() {
 		if !w.within && w.take(s) {
 			s.done <- w.writeLine(s.ctx, s.line)
 		}
 		waitsFor = "the end of a line that was begun"
 		<-w.slot
-	case <-s.ctx.Done():
-	case err := <-s.done:
-		return err
+	}
+	select {
+	case w.slot <- struct{}{}: // also if the context has ended, as nothing is waited for
+		turn()
+	default:
+		select {
+		case w.slot <- struct{}{}:
+			turn()
+		case <-s.ctx.Done():
+		case err := <-s.done:
+			return err
+		}
 	}
 	select {
 	case err := <-s.done:
