@@ -140,12 +140,17 @@ func (r *Resolver) Renew(ctx context.Context, refused Token) (Token, error) {
 	changed, end := environment.watch()
 	defer end()
 	before := r.snapshot.Load()
-	for begun := time.Now(); ; {
+	begun := time.Now()
+	for looks := 1; ; looks++ {
 		s, err := r.resolve(ctx, true)
 		waited := time.Since(begun)
+		// Who was held up between two looks has not waited for the file yet. Where it has no
+		// token, the look itself has.
+		f := r.file.Load()
+		patient := waited < settleTries*settleTime || looks <= settleTries && f != nil && f.believed.text != ""
 		pending := false // what the file will be shows in a moment
 		// Until then the token that it had can be older than the refused one.
-		stale := err == nil && s.source == file && r.file.Load().unsettled() && waited < settleTries*settleTime
+		stale := err == nil && s.source == file && f.unsettled() && patient
 		switch {
 		case err != nil:
 			return Token{}, err
@@ -159,9 +164,9 @@ func (r *Resolver) Renew(ctx context.Context, refused Token) (Token, error) {
 			return s.token, nil
 		default:
 			err = fmt.Errorf("%w but one that was refused or has expired", ErrNoToken)
-			pending = !r.Compat && s.file && r.file.Load().pending != nil
+			pending = !r.Compat && s.file && f.pending != nil
 		}
-		if waited >= r.RenewWait && !(pending && waited < settleTries*settleTime) {
+		if waited >= r.RenewWait && !(pending && patient) {
 			return Token{}, err
 		}
 		if err := sleep(ctx, settleTime/4, changed); err != nil {
@@ -383,8 +388,11 @@ func (r *Resolver) noteChoice(notes *journal, old, now *snapshot, c choice) {
 }
 
 // sleep waits for d, or less if there is something in wake, which may be nil, or if
-// the context ends, which is an error.
+// the context ends, which is an error. With a context that has ended it never waits.
 func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) error {
+	if ctx.Err() != nil {
+		return ended(ctx)
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
