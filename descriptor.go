@@ -2,6 +2,7 @@ package ingressauth
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -101,6 +102,35 @@ func readDescriptor(n int, named, compat bool) (*descriptorRead, error) {
 		d.text, d.err = readToEnd(r.read)
 	}()
 	return d, nil
+}
+
+// wait waits for the end of the read, and reports whether there was one: a second after
+// its time it is given up. That second begins when the time is over, so that a process that
+// was held up for long does not give up what it has read by then.
+func (d *descriptorRead) wait(ctx context.Context) (over bool, err error) {
+	for _, wait := range []time.Duration{readTimeout, time.Second} {
+		select {
+		case <-d.done: // also if the context has ended, as nothing is waited for
+			return true, nil
+		default:
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-d.done:
+			t.Stop()
+			return true, nil
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return false, ended(ctx)
+		}
+	}
+	select {
+	case <-d.done:
+		return true, nil
+	default:
+		return false, nil
+	}
 }
 
 // check says why this read is not one that compat would have made.

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/ingressauth/ingressauth/internal/jwt"
 	"github.com/ingressauth/ingressauth/internal/phantom"
@@ -123,15 +122,14 @@ func (r *Resolver) lookDescriptor(ctx context.Context, notes *journal) (finding,
 	} else if d, err := readDescriptor(n, named, r.Compat); err != nil {
 		f = cannotRead(err)
 	} else {
-		stuck := time.NewTimer(readTimeout + time.Second)
-		defer stuck.Stop()
-		select {
-		case <-d.done:
+		over, err := d.wait(ctx)
+		switch {
+		case err != nil:
+			return finding{}, err
+		case over:
 			f = r.inDescriptor(d)
-		case <-stuck.C: // see pollPipe
+		default: // see pollPipe
 			f = cannotRead(errors.New("another process read what was there"))
-		case <-ctx.Done():
-			return finding{}, ended(ctx)
 		}
 		read = d
 	}
