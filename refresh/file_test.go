@@ -82,7 +82,14 @@ func TestFileFollowed(t *testing.T) {
 		<-changed
 		state, changed = r.State()
 	}
-	if lines := log.take("ERROR there is no session token: it could not be got"); len(lines) != 1 {
+	// What happens is logged just after it is known.
+	said := func(part string) (lines []string) {
+		for deadline := time.Now().Add(10 * time.Second); len(lines) == 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			lines = log.take(part)
+		}
+		return lines
+	}
+	if lines := said("ERROR there is no session token: it could not be got"); len(lines) != 1 {
 		t.Errorf("logged: %q", lines)
 	}
 	for n := uint64(1); n <= 20; n++ {
@@ -107,7 +114,7 @@ func TestFileFollowed(t *testing.T) {
 	for state, changed := r.State(); state.Failures < 3; state, changed = r.State() {
 		<-changed
 	}
-	if lines := log.take("WARN"); len(lines) != 1 {
+	if lines := said("WARN"); len(lines) != 1 {
 		t.Errorf("logged: %q", lines)
 	}
 	// Whoever is refused has it looked at, at once.
