@@ -650,8 +650,8 @@ func TestSlowHeader(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
+			begun := time.Now() // which is before the time of a head begins
 			io.WriteString(c, before+"GET / HT")
-			begun := time.Now()
 			c.SetReadDeadline(begun.Add(3 * headTime))
 			b, err := io.ReadAll(c)
 			if took := time.Since(begun); err != nil || took < headTime/2 || strings.Contains(string(b), "421") != (before != "") {
@@ -684,7 +684,7 @@ func TestUnwantedBody(t *testing.T) {
 		}
 		defer c.Close()
 		fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: %s\r\nContent-Length: 100\r\n\r\n", line, address)
-		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		c.SetReadDeadline(time.Now().Add(20 * time.Second))
 		if b, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 "+want) {
 			t.Errorf("%s: %q, %v", line, b, err)
 		}
@@ -711,7 +711,7 @@ func TestEarlyAnswer(t *testing.T) {
 			w := newWorld(t, echo, func(c *Config) { c.Transport, c.Routes[0].Upstream = transport, server.URL })
 			c := w.open("POST /", "Transfer-Encoding: chunked")
 			io.WriteString(c, "1\r\nx\r\n")
-			c.SetReadDeadline(time.Now().Add(5 * time.Second))
+			c.SetReadDeadline(time.Now().Add(20 * time.Second))
 			response, err := http.ReadResponse(bufio.NewReader(c), nil)
 			if err != nil || response.StatusCode != http.StatusForbidden || response.Header.Get("X-Proto") != proto {
 				t.Fatal(response, err)
