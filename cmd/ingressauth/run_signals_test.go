@@ -222,14 +222,14 @@ func TestRunUncontrolled(t *testing.T) {
 		`ingressauth run -- sh -c 'kill -STOP $$' & until child=$(below $(below $(below $$ ingressauth))) && grep -q "^State:.T" /proc/$child/status; do sleep 0.01; done
 			kill -9 $child; wait $!; echo $?`: "137\n",
 		`sleep 60 & kill -STOP $!; ingressauth run -- sh -c 'sleep 0.3; exit 3'; echo $?; kill -9 $!`: "3\n",
-		`sleep 60 & kill -STOP $!; ingressauth run --on-rotate none -- sleep 61 & until supervisor=$(below $(below $$ ingressauth)) && below $supervisor sleep >/dev/null; do sleep 0.01; done
+		`sleep 60 & kill -STOP $!; ingressauth run --on-rotate none -- sleep 61 & until guard=$(below $$ ingressauth) && supervisor=$(below $guard) && below $supervisor sleep >/dev/null && aside $guard; do sleep 0.01; done
 			kill -9 $supervisor; wait $!; echo $?; kill -9 %1`: "125\n",
 		`ingressauth run -- sh -c 'kill -TSTP $$; exit 4'; echo $?`: "4\n",
 	} {
 		w := newRunWorld(t)
 		marker := fmt.Sprintf("UNCONTROLLED=%d", os.Getpid())
 		w.set(marker)
-		cmd := exec.Command("bash", "-c", "trap 'echo hung up' HUP; below() { pgrep -P $1 $2; } 2>/dev/null; "+script)
+		cmd := exec.Command("bash", "-c", "trap 'echo hung up' HUP; below() { pgrep -P $1 $2; } 2>/dev/null; aside() { [ $(ps -o sid= -p $1) != $$ ]; } 2>/dev/null; "+script)
 		cmd.Env = w.environ
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		if out, errs, code := w.output(cmd); out != want || code != 0 {
@@ -246,7 +246,14 @@ func TestRunUncontrolled(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the command has begun", func() bool { return len(marked(marker)) > 4 })
+	eventually(t, "the command has begun, and run has stepped aside", func() bool {
+		guard := childrenOf(cmd.Process.Pid)
+		if len(guard) != 1 || len(marked(marker)) <= 4 {
+			return false
+		}
+		session, err := unix.Getsid(guard[0])
+		return err == nil && session != cmd.Process.Pid
+	})
 	unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
 	cmd.Wait()
 	eventually(t, "all end", func() bool { return len(marked(marker)) == 0 && len(w.left()) == 0 })

@@ -175,6 +175,18 @@ func TestRunUnderShell(t *testing.T) {
 			term.send("ingressauth run " + flags + "-- " + script(t, counting) + "\n")
 			term.wait("ready")
 			front := term.front()
+			aside := func() {
+				t.Helper()
+				if flags == "--exec " {
+					return
+				}
+				// Until then it is in the job's group, and passes on what the command gets, too.
+				eventually(t, "run steps aside", func() bool {
+					group, err := unix.Getpgid(front)
+					return err == nil && group != front
+				})
+			}
+			aside()
 			term.send(ctrlC)
 			term.wait("got 1")
 			withDescriptor(t, term.file, func(fd int) error {
@@ -193,6 +205,7 @@ func TestRunUnderShell(t *testing.T) {
 				term.wait("continued")
 				eventually(t, "the child has the terminal again", func() bool { return term.front() == front })
 				time.Sleep(echoTime + settleTime) // until then it may be continued once more, and nobody stops it as soon
+				aside()
 			}
 			time.Sleep(100 * time.Millisecond)
 			term.send(ctrlC)
