@@ -429,7 +429,7 @@ func TestRunOnRotate(t *testing.T) {
 	})
 	t.Run("the end while it is restarted", func(t *testing.T) {
 		w, file, _ := world(t)
-		r := w.start("--from", "file", "--on-rotate", "restart", "--", "sh", "-c", `(trap '' TERM; echo $$; sleep 4) & sleep 100`)
+		r := w.start("--from", "file", "--on-rotate", "restart", "--", "sh", "-c", `(trap '' TERM; echo $$; exec sleep 99) & sleep 100`)
 		child, _ := strconv.Atoi(r.line())
 		r.Process.Signal(unix.SIGWINCH)
 		replace(t, file, second)
@@ -503,10 +503,12 @@ while True:
 	})
 	t.Run("an interrupt while it is restarted", func(t *testing.T) {
 		w, file, _ := world(t)
-		r := w.start("--from", "file", "--on-rotate", "restart", "--", "sh", "-c", `trap '' TERM; trap 'exit 8' INT; echo started; while :; do sleep 0.02; done`)
+		r := w.start("--from", "file", "--on-rotate", "restart", "--", "sh", "-c", `trap 'echo told' TERM; trap 'exit 8' INT; echo started; while :; do sleep 0.02; done`)
 		r.line()
 		replace(t, file, second)
-		time.Sleep(100 * time.Millisecond)
+		if line := r.line(); line != "told" { // to end, for another one to take its place
+			t.Errorf("%q", line)
+		}
 		r.Process.Signal(unix.SIGINT)
 		if rest, code := r.end(); rest != "" || code != 8 {
 			t.Errorf("%q %d", rest, code)
@@ -532,8 +534,11 @@ while True:
 		if line := r.line(); line != testToken {
 			t.Errorf("%q", line)
 		}
-		fmt.Fprint(r.in, "a line ")
-		time.Sleep(50 * time.Millisecond)
+		begun := "a line "
+		fmt.Fprint(r.in, begun)
+		if _, err := io.ReadFull(r.out, make([]byte, len(begun))); err != nil { // no message can come before it any more
+			t.Fatal(err)
+		}
 		for _, token := range []string{testToken + "-1", second} {
 			replace(t, file, token)
 			eventually(t, "the file has it", func() bool {
@@ -546,7 +551,7 @@ while True:
 			return bytes.Contains(text, []byte(`"event":"failure"`))
 		})
 		fmt.Fprintln(r.in, "with an end")
-		if line := r.line(); line != "a line with an end" {
+		if line := r.line(); line != "with an end" {
 			t.Errorf("%q", line)
 		}
 		if line := r.line(); !strings.Contains(line, second) {
