@@ -303,35 +303,62 @@ func TestRunGrace(t *testing.T) {
 	}
 	t.Run("a stubborn child in a hurry", func(t *testing.T) {
 		t.Parallel()
-		w := newRunWorld(t)
-		r := w.start("--", "sh", "-c", "trap '' INT HUP; "+stubborn)
-		r.line()
-		started := time.Now()
-		r.Process.Signal(unix.SIGTERM)
-		r.Process.Signal(unix.SIGHUP) // belongs to it
-		time.Sleep(2 * repeatTime)
-		if state(r.Process.Pid) == "Z" || len(childrenOf(r.Process.Pid)) == 0 {
-			t.Error("the child was killed at once")
-		}
-		r.Process.Signal(unix.SIGINT)
-		if _, code := r.end(); code != 137 || time.Since(started) >= graceTime {
-			t.Errorf("exit code %d after %v", code, time.Since(started))
-		}
+		again(t, func() (held string) {
+			w := newRunWorld(t)
+			r := w.start("--", "sh", "-c", "trap '' INT HUP; "+stubborn)
+			r.line()
+			started := time.Now()
+			r.Process.Signal(unix.SIGTERM)
+			r.Process.Signal(unix.SIGHUP) // belongs to it, if it is taken soon
+			time.Sleep(2 * repeatTime)
+			if state(r.Process.Pid) == "Z" || len(childrenOf(r.Process.Pid)) == 0 {
+				held = "the child was killed at once"
+			}
+			r.Process.Signal(unix.SIGINT)
+			if _, code := r.end(); code != 137 {
+				t.Errorf("exit code %d", code)
+			}
+			if took := time.Since(started); took >= graceTime {
+				held = fmt.Sprintf("it took %v", took)
+			}
+			return held
+		})
 	})
 	t.Run("in a hurry", func(t *testing.T) {
 		t.Parallel()
-		w := newRunWorld(t)
-		w.set("BEGUN=" + filepath.Join(t.TempDir(), "begun"))
-		started := time.Now() // which is before the grace begins
-		r := w.start("--", "sh", "-c", behind+"echo $$; exit 3")
-		child, _ := strconv.Atoi(r.line())
-		eventually(t, "the child ends", func() bool { return state(child) == "" })
-		time.Sleep(2 * repeatTime)
-		r.Process.Signal(unix.SIGINT)
-		if _, code := r.end(); code != 3 || time.Since(started) >= graceTime {
-			t.Errorf("exit code %d after %v", code, time.Since(started))
-		}
+		again(t, func() (held string) {
+			w := newRunWorld(t)
+			w.set("BEGUN=" + filepath.Join(t.TempDir(), "begun"))
+			started := time.Now() // which is before the grace begins
+			r := w.start("--", "sh", "-c", behind+"echo $$; exit 3")
+			child, _ := strconv.Atoi(r.line())
+			eventually(t, "the child ends", func() bool { return state(child) == "" })
+			time.Sleep(2 * repeatTime)
+			r.Process.Signal(unix.SIGINT)
+			if _, code := r.end(); code != 3 {
+				t.Errorf("exit code %d", code)
+			}
+			if took := time.Since(started); took >= graceTime {
+				held = fmt.Sprintf("it took %v", took)
+			}
+			return held
+		})
 	})
+}
+
+// again tries a few times what looks wrong where somebody was held up, until it does not.
+func again(t *testing.T, try func() (wrong string)) {
+	t.Helper()
+	for n := 1; ; n++ {
+		wrong := try()
+		if wrong == "" {
+			return
+		}
+		if n == 5 {
+			t.Fatalf("%s, each of %d times", wrong, n)
+		}
+		t.Logf("%s, and once more it is tried", wrong)
+	}
 }
 
 // marked returns the processes, zombies aside, that have this variable.
