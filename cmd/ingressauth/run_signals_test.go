@@ -584,6 +584,10 @@ while True:
 		if line := r.line(); !strings.Contains(line, second) {
 			t.Errorf("%q", line)
 		}
+		eventually(t, "that is said", func() bool {
+			text, _ := os.ReadFile(events)
+			return bytes.Contains(text, []byte(`"event":"delivery","generation":3,"delivery":"env"`))
+		})
 		r.in.Close()
 		if rest, code := r.end(); rest != "" || code != 0 {
 			t.Errorf("%q %d", rest, code)
