@@ -23,7 +23,7 @@ import (
 const (
 	rotations = 1000
 	// rotationTime bounds how long a rotation is waited for.
-	rotationTime = 5 * time.Second
+	rotationTime = 20 * time.Second
 	// rotationBudget is for the 99th percentile.
 	rotationBudget = 5 * time.Millisecond
 )
