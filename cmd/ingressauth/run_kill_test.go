@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ingressauth/ingressauth/internal/proctree"
 	"golang.org/x/sys/unix"
 )
 
@@ -163,12 +164,18 @@ func childrenOf(pid int) (children []int) {
 	return children
 }
 
-// zombies returns the processes that have ended and that nobody has waited for.
+// zombies returns the processes that have ended and that nobody has waited for, of those that may
+// have been left by what was started here: a process above has adopted them. Others start
+// processes meanwhile, too.
 func zombies() map[int]bool {
+	above := map[int]bool{1: true}
+	for pid := os.Getpid(); pid > 0; pid = proctree.Parent(pid) {
+		above[pid] = true
+	}
 	found := make(map[int]bool)
 	paths, _ := filepath.Glob("/proc/[0-9]*")
 	for _, path := range paths {
-		if pid, _ := strconv.Atoi(filepath.Base(path)); state(pid) == "Z" {
+		if pid, _ := strconv.Atoi(filepath.Base(path)); state(pid) == "Z" && above[proctree.Parent(pid)] {
 			found[pid] = true
 		}
 	}
