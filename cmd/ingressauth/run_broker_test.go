@@ -686,7 +686,7 @@ func TestAccessLogStalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	long := strings.Repeat("x", 1000)
 	cmd := exec.CommandContext(ctx, filepath.Join(commandDir(t), "ingressauth"), "run", "--deliver", "broker", "--upstream", newUpstream(t, testToken).URL,

@@ -98,7 +98,7 @@ func TestRunTmux(t *testing.T) {
 		w.set("FOUND=" + found)
 		_, errs, code := w.output(w.run("--deliver", "fd,file", "--", "sh", "-c", `
 			tmux -f /dev/null -S "$SOCKET" new-session -d 'env -u CLAUDE_CODE_WEBSOCKET_AUTH_FILE_DESCRIPTOR ingressauth token >"$FOUND.new" 2>&1; mv "$FOUND.new" "$FOUND"'
-			for i in $(seq 500); do [ -e "$FOUND" ] && exit 0; sleep 0.01; done; exit 1`))
+			for i in $(seq 2000); do [ -e "$FOUND" ] && exit 0; sleep 0.01; done; exit 1`))
 		got, _ := os.ReadFile(found)
 		if string(got) != testToken+"\n" || code != 0 {
 			t.Errorf("%q %q %d", got, errs, code)
@@ -125,7 +125,7 @@ func TestRunTmux(t *testing.T) {
 		_, errs, code := w.output(w.run("--profile", profile, "--deliver", "fd", "--", "sh", "-c", `
 			ingressauth token --profile "$PROFILE" >/dev/null || exit 2
 			tmux -S "$SOCKET" new-window -d "env -0 >$FOUND.env; $COMMAND token --profile $PROFILE >$FOUND.new 2>&1; mv $FOUND.new $FOUND"
-			for i in $(seq 500); do [ -e "$FOUND" ] && exit 0; sleep 0.01; done; exit 1`))
+			for i in $(seq 2000); do [ -e "$FOUND" ] && exit 0; sleep 0.01; done; exit 1`))
 		got, _ := os.ReadFile(found)
 		if string(got) != testToken+"\n" || code != 0 {
 			t.Errorf("%q %q %d", got, errs, code)
