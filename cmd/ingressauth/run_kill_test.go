@@ -45,6 +45,13 @@ func TestRunKilled(t *testing.T) {
 			w.giveTo(user)
 			marker := fmt.Sprintf("KILLED=%d-%d", os.Getpid(), i)
 			w.set(marker)
+			t.Cleanup(func() { // of what should not be there
+				for _, pid := range marked(marker) {
+					args, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+					t.Logf("process %d, whose parent is %d: %q", pid, proctree.Parent(pid), args)
+					unix.Kill(pid, unix.SIGKILL)
+				}
+			})
 			script := family
 			if victim == "child" || victim == "descendant" { // they get a grace then
 				script = strings.ReplaceAll(script, `trap "" TERM HUP`, ":")
@@ -62,7 +69,8 @@ func TestRunKilled(t *testing.T) {
 			// The child does not notice a descendant's end.
 			if victim == "descendant" {
 				time.Sleep(20 * time.Millisecond)
-				ofRun = kill(t, cmd.Process.Pid, "child", marker) || ofRun
+				victim = "child"
+				ofRun = kill(t, cmd.Process.Pid, victim, marker) || ofRun
 			}
 			ended := make(chan struct{})
 			go func() {
@@ -134,15 +142,22 @@ func (w *runWorld) giveTo(user *syscall.Credential) {
 // kill kills a process of the tree, if it is there by now, and run if not. It reports whether
 // it was run.
 func kill(t *testing.T, run int, victim, marker string) bool {
-	supervisor := childrenOf(run)
-	var child, descendants []int
-	for _, pid := range supervisor {
-		if all := childrenOf(pid); len(all) > 0 {
-			child = all[:1] // the others were orphans
-		}
+	// Who is whose is looked at once, after what is looked at: of two looks, the second would take a
+	// supervisor that was started meanwhile for a descendant.
+	of := slices.Sorted(slices.Values(marked(marker)))
+	parents := make(map[int]int)
+	for _, pid := range of {
+		parents[pid] = proctree.Parent(pid)
 	}
-	for _, pid := range marked(marker) {
-		if pid != run && !slices.Contains(supervisor, pid) && !slices.Contains(child, pid) {
+	var supervisor, child, descendants []int
+	for _, pid := range of {
+		switch parent := parents[pid]; {
+		case pid == run, parent == 0: // or it has ended
+		case parent == run:
+			supervisor = append(supervisor, pid)
+		case parents[parent] == run && child == nil:
+			child = append(child, pid) // the others were orphans
+		default:
 			descendants = append(descendants, pid)
 		}
 	}
