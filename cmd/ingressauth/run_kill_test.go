@@ -217,7 +217,7 @@ func TestRunKilledBoth(t *testing.T) {
 	r.Wait()
 	eventually(t, "the child dies", func() bool { s := state(child); return s == "" || s == "Z" })
 	time.Sleep(100 * time.Millisecond)
-	if left := marked(marker); len(left) == 0 {
+	if left := marked(marker); len(left) == 0 && !grouped { // else another run on this machine may have begun since
 		t.Error("nothing is left: the documentation says too little")
 	}
 	w.output(w.run("--", "true"))

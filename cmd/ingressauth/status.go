@@ -131,7 +131,7 @@ func (r *report) phantom(ctx context.Context, resolver *ingressauth.Resolver) in
 }
 
 // askTime bounds how long a broker, which is on this machine, may take to answer.
-const askTime = 10 * time.Second
+const askTime = 5 * time.Second
 
 // askBroker says whether the broker at a URL answers, and takes this phantom.
 func askBroker(ctx context.Context, base string, phantom ingressauth.Token) string {
