@@ -61,13 +61,14 @@
 //
 // # Limits
 //
-// A header has 64 KiB at most ([Config.MaxHeader]), and must be whole within ten seconds; that of an
-// answer has 64 KiB at most, too, but with a Transport of your own. A body
-// is as long as it likes ([Config.MaxBody]), and is not kept, unless it is short. An upstream has
-// ten minutes to begin an answer ([Config.AnswerTime]). A client that reads nothing for ten
-// minutes, does not go on with a body for as long (HTTP/1.1), or asks for nothing for two, is let
-// go. A listener has 4096 connections at once; more wait. What goes on, a WebSocket say, has the
-// token that it was begun with, unless [Config.CloseOnRotate] is set.
+// A header has 64 KiB at most ([Config.MaxHeader]), and must be whole within ten seconds; that of
+// an answer has 64 KiB at most, too, but with a Transport of your own. A body is as long as it
+// likes ([Config.MaxBody]), and is not kept, unless it is short. An upstream has ten minutes to
+// begin an answer ([Config.AnswerTime]). A client that takes nothing at all of what is sent to it
+// for ten minutes, does not go on with a body for as long (HTTP/1.1), or asks for nothing for two,
+// is let go; one stream of HTTP/2 may stall for as long as its connection is in use. A listener has
+// 4096 connections at once; more wait. What goes on, a WebSocket say, has the token that it was
+// begun with, unless [Config.CloseOnRotate] is set.
 //
 // # What it does not do
 //
