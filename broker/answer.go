@@ -71,8 +71,11 @@ func (x *exchange) pass(response *http.Response) *failure {
 		return refusal(UpstreamFailed, "the upstream answered with a status that there is not")
 	}
 	source := io.Reader(response.Body)
+	hasBody := x.r.Method != http.MethodHead && response.StatusCode != http.StatusNoContent && response.StatusCode != http.StatusNotModified
+	if !hasBody { // of which HTTP/2 may say how long it would be, and package net/http then misses it
+		source = http.NoBody
+	}
 	if b.config.ScrubBodies {
-		hasBody := x.r.Method != http.MethodHead && response.StatusCode != http.StatusNoContent && response.StatusCode != http.StatusNotModified
 		if hasBody && isEncoded(h["Content-Encoding"]) {
 			return refusal(Unscrubbable, "the upstream has encoded its answer, though it was not to, and no token can be looked for in it")
 		}
@@ -93,18 +96,21 @@ func (x *exchange) pass(response *http.Response) *failure {
 	}
 	x.closeAfter()
 	x.record.Status = response.StatusCode
-	streams := response.ContentLength < 0 || response.ContentLength > int64(len(buffer{})) || announced > 0 || b.config.ScrubBodies ||
+	streams := response.ContentLength < 0 || announced > 0 || b.config.ScrubBodies ||
 		strings.HasPrefix(h.Get("Content-Type"), "text/event-stream")
 	x.w.WriteHeader(response.StatusCode)
-	if streams && x.r.Method != http.MethodHead {
+	if streams && hasBody {
 		x.setStream(response.Body)
 		defer x.setStream(nil)
+	}
+	if hasBody && (streams || response.ContentLength > int64(len(buffer{}))) {
 		x.flush()
 	}
 	if err := x.copyBody(source, response.ContentLength, streams); err != nil {
 		x.breakOff(err)
 	}
 	x.passTrailer(response.Trailer, announced)
+	x.noteWorking()
 	return nil
 }
 
@@ -149,7 +155,7 @@ func (x *exchange) passTrailer(h http.Header, announced int) {
 func (x *exchange) breakOff(err error) {
 	if x.ctx.Err() == nil { // else the child has gone, or has been removed
 		x.flush()
-		if !x.isStale() {
+		if _, wrong := x.body.count(); wrong == nil && !x.isStale() {
 			x.record.Reason = UpstreamFailed
 			x.noteFailing(err)
 		}

@@ -158,7 +158,7 @@ func New(c Config) (*Broker, error) {
 	b.server = http.Server{
 		Handler:                      handler{b},
 		Protocols:                    &protocols,
-		MaxHeaderBytes:               4 * c.MaxHeader, // past which the server of HTTP/2 has its own words
+		MaxHeaderBytes:               4 * min(c.MaxHeader, 1<<28), // past which the server of HTTP/2 has its own words
 		ReadHeaderTimeout:            headTime,
 		IdleTimeout:                  idleTime,
 		DisableGeneralOptionsHandler: true,

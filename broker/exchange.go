@@ -231,7 +231,7 @@ func (x *exchange) admit() *failure {
 	return x.identify(found)
 }
 
-// sizeOf returns how long the header of a request would be as that of HTTP/1.1, in bytes.
+// sizeOf returns about how long the header of a request would be as that of HTTP/1.1, in bytes.
 func sizeOf(r *http.Request) int {
 	n := len(r.Method) + len(r.RequestURI) + len(r.Host)
 	for name, values := range r.Header {
@@ -406,9 +406,6 @@ func (x *exchange) send() *failure {
 	if err != nil {
 		return x.explain(err)
 	}
-	if x.route.failing.Load() && x.route.failing.Swap(false) {
-		x.broker.config.Log.Info("the upstream answers again", "route", x.route.name)
-	}
 	if x.attached && x.broker.tokenless.Load() && x.broker.tokenless.Swap(false) {
 		x.broker.config.Log.Info("there is a token for requests again")
 	}
@@ -468,6 +465,13 @@ func (x *exchange) explain(err error) *failure {
 		return refusal(UpstreamSlow, "the upstream did not answer in time")
 	}
 	return refusal(UpstreamFailed, "the upstream could not be reached, ended before it had answered, or sent what is no answer; "+whereWhy)
+}
+
+// noteWorking has it logged that an upstream that has failed has answered a request whole.
+func (x *exchange) noteWorking() {
+	if x.route.failing.Load() && x.route.failing.Swap(false) {
+		x.broker.config.Log.Info("the upstream answers again", "route", x.route.name)
+	}
 }
 
 // noteFailing has it logged that the upstream fails, once until it does not.

@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -299,6 +300,93 @@ func TestLogShowsNoToken(t *testing.T) {
 	w.broker.Close()
 	if text := b.String(); !strings.Contains(text, "an upstream fails") || strings.Contains(text, realToken) {
 		t.Errorf("the log says %s", text)
+	}
+}
+
+// TestStaleStream ends what was begun with a token that was replaced, which is no failure of the
+// upstream, and nothing of which the length is known.
+func TestStaleStream(t *testing.T) {
+	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		more := make(chan struct{})
+		rest := strings.Repeat("x", 100_000)
+		var log bytes.Buffer
+		w := newWorld(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/known" {
+				w.Header().Set("Content-Length", strconv.Itoa(len("begun")+len(rest)))
+			}
+			io.WriteString(w, "begun")
+			w.(http.Flusher).Flush()
+			select {
+			case <-more:
+				io.WriteString(w, rest)
+			case <-r.Context().Done():
+			}
+		}, func(c *Config) { c.CloseOnRotate, c.Log = true, slog.New(slog.NewTextHandler(&log, nil)) })
+		if proto == "HTTP/2.0" {
+			useHTTP2(w.client)
+		}
+		var bodies []io.Reader
+		for _, path := range []string{"/stream", "/known"} {
+			response, err := w.client.Do(w.request("GET", path, nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			bodies = append(bodies, response.Body)
+		}
+		w.token.set(t, newerToken, "")
+		if b, err := io.ReadAll(bodies[0]); string(b) != "begun" || err == nil {
+			t.Errorf("%s: %q, %v", proto, b, err)
+		}
+		close(more)
+		if b, err := io.ReadAll(bodies[1]); string(b) != "begun"+rest || err != nil {
+			t.Errorf("%s: %d bytes, %v", proto, len(b), err)
+		}
+		for n := range 2 {
+			if r := w.records.last(t, 1+n); r.Status != 200 || r.Reason != "" {
+				t.Errorf("%s: %+v", proto, r)
+			}
+		}
+		w.broker.Close()
+		if log.Len() > 0 {
+			t.Errorf("%s: %s", proto, log.String())
+		}
+	}
+}
+
+// TestBodyTooLongLate has a body be too long when an answer to it was begun, which is no failure of
+// the upstream.
+func TestBodyTooLongLate(t *testing.T) {
+	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		var log bytes.Buffer
+		w := newWorld(t, func(w http.ResponseWriter, r *http.Request) {
+			http.NewResponseController(w).EnableFullDuplex()
+			w.(http.Flusher).Flush()
+			io.Copy(w, r.Body)
+		}, func(c *Config) { c.MaxBody, c.Log = 200_000, slog.New(slog.NewTextHandler(&log, nil)) })
+		if proto == "HTTP/2.0" {
+			useHTTP2(w.client)
+		}
+		body, pipe := io.Pipe()
+		response, err := w.client.Do(w.request("POST", "/", body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			pipe.Write(make([]byte, 300_000))
+			pipe.Close()
+		}()
+		if b, err := io.ReadAll(response.Body); err == nil {
+			t.Errorf("%s: %d bytes", proto, len(b))
+		}
+		response.Body.Close()
+		if r := w.records.last(t, 1); r.Status != 200 || r.Reason != "" {
+			t.Errorf("%s: %+v", proto, r)
+		}
+		w.broker.Close()
+		if log.Len() > 0 {
+			t.Errorf("%s: %s", proto, log.String())
+		}
 	}
 }
 
@@ -599,6 +687,10 @@ func TestFailingIsSaidOnce(t *testing.T) {
 	var fails atomic.Bool
 	fails.Store(true)
 	w := newWorld(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/begun" {
+			io.WriteString(w, "some")
+			w.(http.Flusher).Flush()
+		}
 		if fails.Load() {
 			panic(http.ErrAbortHandler)
 		}
@@ -608,6 +700,14 @@ func TestFailingIsSaidOnce(t *testing.T) {
 		response.Body.Close()
 	}
 	get()
+	for range 3 {
+		response, err := w.client.Do(w.request("GET", "/begun", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, response.Body)
+		response.Body.Close()
+	}
 	get()
 	fails.Store(false)
 	get()

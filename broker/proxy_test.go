@@ -342,21 +342,29 @@ func TestUpstreamEnds(t *testing.T) {
 // is long its header alone.
 func TestStreamsKnownLength(t *testing.T) {
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
-		for _, some := range []string{"some", ""} {
+		for _, test := range []struct {
+			some string
+			rest int
+		}{{"some", 1000}, {"some", 100_000}, {"", 100_000}} {
+			some, rest := test.some, strings.Repeat("x", test.rest)
 			on := make(chan struct{})
-			rest := strings.Repeat("x", 100_000)
 			w := newWorld(t, func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Length", strconv.Itoa(len(some)+len(rest)))
 				w.WriteHeader(200)
 				io.WriteString(w, some)
 				w.(http.Flusher).Flush()
-				<-on
-				io.WriteString(w, rest)
+				select {
+				case <-on:
+					io.WriteString(w, rest)
+				case <-r.Context().Done():
+				}
 			}, nil)
 			if proto == "HTTP/2.0" {
 				useHTTP2(w.client)
 			}
-			response, err := w.client.Do(w.request("GET", "/", nil))
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // or all would wait for one another
+			defer cancel()
+			response, err := w.client.Do(w.request("GET", "/", nil).WithContext(ctx))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -493,6 +501,30 @@ func TestUpstreamHTTP2(t *testing.T) {
 	}))
 	if _, body := w.do(w.request("GET", "/a%2fb?c", nil)); body != "HTTP/2.0 /a%2Fb?c Bearer "+realToken {
 		t.Errorf("%q", body)
+	}
+}
+
+// TestNotModified has an upstream say by HTTP/2 how long the body would be that it does not send.
+func TestNotModified(t *testing.T) {
+	var log bytes.Buffer
+	w := newWorld(t, echo, func(c *Config) {
+		sendByHTTP2(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", "5")
+			w.WriteHeader(http.StatusNotModified)
+		})(c)
+		c.Log = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	for n := range 2 { // over one connection
+		if response, body := w.do(w.request("GET", "/", nil)); response.StatusCode != 304 || body != "" {
+			t.Errorf("%s %q", response.Status, body)
+		}
+		if r := w.records.last(t, 1+n); r.Status != 304 || r.Reason != "" {
+			t.Errorf("%+v", r)
+		}
+	}
+	w.broker.Close()
+	if log.Len() > 0 {
+		t.Error(log.String())
 	}
 }
 

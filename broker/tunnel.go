@@ -71,6 +71,7 @@ func (x *exchange) switchProtocols(response *http.Response, asked bool) *failure
 	}
 	defer client.Close()
 	x.record.Status = http.StatusSwitchingProtocols
+	x.noteWorking()
 	io.WriteString(buffered, "HTTP/1.1 101 Switching Protocols\r\n")
 	own.Write(buffered)
 	io.WriteString(buffered, "\r\n")

@@ -171,18 +171,19 @@ func (f *fileKeySet) next(s *fileState) (*fileState, []news) {
 	for tries := fileReplaced; ; tries-- {
 		// What is too long parseKeySet refuses.
 		text, info, err := readfile.Regular(f.path, maxKeySet+1, nil)
-		if err == readfile.ErrChanging && tries > 0 {
-			// To be replaced changes a file's time, too.
+		born := readfile.BirthTime(f.path)
+		if (err == nil || err == readfile.ErrChanging) && tries > 0 {
+			// To be replaced changes a file's time, too, and then it was another that was born.
 			if there, err := os.Stat(f.path); err == nil && !os.SameFile(there, info) {
 				continue
 			}
 		}
-		return f.judge(s, text, info, err)
+		return f.judge(s, text, info, born, err)
 	}
 }
 
 // judge returns what is known after a look that has brought this.
-func (f *fileKeySet) judge(s *fileState, text []byte, info fs.FileInfo, err error) (*fileState, []news) {
+func (f *fileKeySet) judge(s *fileState, text []byte, info fs.FileInfo, born time.Time, err error) (*fileState, []news) {
 	c := *s
 	c.looked = time.Now()
 	switch {
@@ -191,7 +192,6 @@ func (f *fileKeySet) judge(s *fileState, text []byte, info fs.FileInfo, err erro
 	case err != nil:
 		return c.unusable(err)
 	}
-	born := readfile.BirthTime(f.path)
 	if s.text != nil && bytes.Equal(text, s.text) {
 		c.info, c.born = info, born
 		return c.usable(nil)

@@ -151,7 +151,7 @@ func serve(cmd *cobra.Command, o *sourceOptions, options *brokerOptions, life ti
 		case <-ctx.Done():
 			return nil
 		case <-time.After(life):
-			log.Warn("the phantom has expired: nobody can use this broker any more")
+			log.Warn("the phantom has expired: no request gets the token any more")
 		}
 	}
 	<-ctx.Done()

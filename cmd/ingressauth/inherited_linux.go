@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/ingressauth/ingressauth/internal/readfile"
 	"golang.org/x/sys/unix"
@@ -35,12 +37,16 @@ func inherited() (numbers []int) {
 // whoever sits there did (TIOCSTI): what is left of that when the command has ended, the shell above
 // runs. Whoever may not read a file has it printed so.
 func typesAbove() bool {
-	tty, err := os.OpenFile("/dev/tty", os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
-	if err != nil { // there is none
+	b, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
 		return false
 	}
-	tty.Close()
-	b, err := os.ReadFile("/proc/sys/dev/tty/legacy_tiocsti")
+	// A name may hold anything, but what follows it no bracket: state, parent, group, session, terminal.
+	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(fields) < 5 || fields[4] == "0" {
+		return false
+	}
+	b, err = os.ReadFile("/proc/sys/dev/tty/legacy_tiocsti")
 	return err != nil || string(b) != "0\n" // before Linux 6.2 everybody can
 }
 

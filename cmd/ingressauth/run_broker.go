@@ -99,14 +99,14 @@ func (s *supervisor) hold(t ingressauth.Token) error {
 	if s.held, err = s.options.broker.open(c); err != nil {
 		return err
 	}
+	if err := s.letIn(); err != nil {
+		return err
+	}
 	for _, l := range s.held.listeners {
 		s.events.add(event{Event: eventListen, URL: l.URL()})
 	}
 	if s.held.counters != "" {
 		s.events.add(event{Event: eventListen, URL: s.held.counters})
-	}
-	if err := s.letIn(); err != nil {
-		return err
 	}
 	for _, name := range append([]string{brokerVariable}, s.options.urlEnv...) {
 		s.environ = append(without(s.environ, name), name+"="+s.held.url())
@@ -283,14 +283,27 @@ func (s *supervisor) expose(p ingressauth.Profile, texts []string) error {
 			}
 		}
 	}
+	advice := s.adviceOn(len(s.findings))
 	if typesAbove() {
 		s.find("the command can type into its terminal what the shell above then runs, and is contained by nothing: set the sysctl dev.tty.legacy_tiocsti to 0, which Linux 6.2 and later have, or give it a terminal of its own")
 	}
 	if s.options.isolated && len(s.findings) > 0 {
-		return errors.New("--require-isolated: the command could read the token: " + strings.Join(s.findings, "; ") +
-			". --confine keeps the environments and the memory of others from it, and --user their files as well")
+		return errors.New("--require-isolated: the command could read the token: " + strings.Join(s.findings, "; ") + advice)
 	}
 	return nil
+}
+
+// adviceOn returns what to do about so many findings, as far as that was not done.
+func (s *supervisor) adviceOn(findings int) string {
+	switch confined, user := s.options.confine, s.options.account != nil; {
+	case findings == 0 || confined && user:
+		return ""
+	case confined:
+		return ". --user keeps this user's files from it"
+	case user:
+		return ". --confine keeps the environments and the memory of others from it"
+	}
+	return ". --confine keeps the environments and the memory of others from it, and --user this user's files as well"
 }
 
 // find notes where the command could read the token.

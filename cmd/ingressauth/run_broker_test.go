@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -714,6 +715,26 @@ func TestAccessLogFull(t *testing.T) {
 	}
 	if listens := eventsOf(t, events, eventListen); len(listens) != 2 || !strings.HasSuffix(fmt.Sprint(listens[1]["url"]), "/metrics") {
 		t.Errorf("listens: %v", listens)
+	}
+}
+
+// TestBrokerExpires has the phantom expire, which is said.
+func TestBrokerExpires(t *testing.T) {
+	t.Parallel()
+	w := newRunWorld(t)
+	cmd := exec.Command(filepath.Join(commandDir(t), "ingressauth"), "broker", "--upstream", newUpstream(t, testToken).URL, "--expires-in", "10ms")
+	cmd.Env = w.environ
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, _ := bufio.NewReader(stderr).ReadString('\n')
+	cmd.Process.Signal(syscall.SIGTERM)
+	if err := cmd.Wait(); err != nil || !strings.Contains(line, "the phantom has expired") {
+		t.Errorf("%q, %v", line, err)
 	}
 }
 

@@ -130,9 +130,12 @@ const (
 )
 
 // counting says that it is there, counts each Ctrl+C, and ends with that number as its exit
-// code when a line comes.
-const counting = `import signal, sys
+// code when a line comes. A signal wakes it up by a pipe, too: Python would wait for a line with one
+// that comes just before it begins to.
+const counting = `import os, select, signal, sys
 n = 0
+woken, wake = os.pipe2(os.O_NONBLOCK)
+signal.set_wakeup_fd(wake)
 def interrupted(*_):
     global n
     n += 1
@@ -142,6 +145,8 @@ signal.signal(signal.SIGCONT, lambda *_: print("continued", flush=True))
 signal.signal(signal.SIGWINCH, lambda *_: print("size", flush=True))
 if sys.stdin.isatty() and sys.stdout.isatty():
     print("ready", flush=True)
+while 0 not in select.select([0, woken], [], [])[0]:
+    os.read(woken, 100)
 sys.exit(n if sys.stdin.readline() else 99)
 `
 

@@ -74,8 +74,10 @@ func (l *looker) name(pid int) string {
 		return "?"
 	}
 	name := strings.TrimSuffix(string(b), "\n")
-	if path, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe"); err == nil && name == "exe" { // started as /proc/self/exe
-		name = filepath.Base(path)
+	if name == "exe" { // it was started as /proc/self/exe
+		if path, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe"); err == nil {
+			name = filepath.Base(path)
+		}
 	}
 	return l.shown(name)
 }

@@ -25,6 +25,7 @@ func TestMask(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{"", ""},
 		{"no such account: hunter2!", "no such account: [masked]!"},
+		{`a "token\ is not "a \"token\\"`, `a [masked] is not "a [masked]"`},
 		{"token=sk-ant-cc-x", "[masked]"},
 		{"got eyJhbGciOiJFUzI1NiJ9.e30.x, and more", "got [masked], and more"},
 		{`{"access_token":"x8Fh2kQp0ZtR5vWn"}`, `{"access_token":"[masked]"}`},
@@ -37,7 +38,7 @@ func TestMask(t *testing.T) {
 		{"IdentityProviderException", "[masked]"},
 		{"line 12 of 3000: https://issuer.example:8443/token", "line 12 of 3000: https://issuer.example:8443/token"},
 	} {
-		if got := tokentext.Mask(tt.in, token, ""); got != tt.want {
+		if got := tokentext.Mask(tt.in, token, `"token\`, ""); got != tt.want {
 			t.Errorf("%q is shown as %q, want %q", tt.in, got, tt.want)
 		}
 	}
