@@ -335,10 +335,7 @@ func TestRotationUnderLoad(t *testing.T) {
 // it is read. What is found is never older than what was there when it was looked for.
 func TestTokenFileReplacedMeanwhile(t *testing.T) {
 	w := newWorld(t)
-	path := w.fileVariable()
-	w.rename(path, "0")
-	r := w.resolver(false)
-	wantToken(t, r, "0")
+	path, r := w.following("0")
 	var there atomic.Int64
 	stop := make(chan struct{})
 	var writing sync.WaitGroup

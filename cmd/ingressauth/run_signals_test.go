@@ -311,15 +311,9 @@ func TestRunGrace(t *testing.T) {
 			r.Process.Signal(unix.SIGTERM)
 			r.Process.Signal(unix.SIGHUP) // belongs to it, if it is taken soon
 			time.Sleep(2 * repeatTime)
-			if state(r.Process.Pid) == "Z" || len(childrenOf(r.Process.Pid)) == 0 {
+			killed := state(r.Process.Pid) == "Z" || len(childrenOf(r.Process.Pid)) == 0
+			if held = hurry(t, r, started, 137); killed {
 				held = "the child was killed at once"
-			}
-			r.Process.Signal(unix.SIGINT)
-			if _, code := r.end(); code != 137 {
-				t.Errorf("exit code %d", code)
-			}
-			if took := time.Since(started); took >= graceTime {
-				held = fmt.Sprintf("it took %v", took)
 			}
 			return held
 		})
@@ -334,16 +328,23 @@ func TestRunGrace(t *testing.T) {
 			child, _ := strconv.Atoi(r.line())
 			eventually(t, "the child ends", func() bool { return state(child) == "" })
 			time.Sleep(2 * repeatTime)
-			r.Process.Signal(unix.SIGINT)
-			if _, code := r.end(); code != 3 {
-				t.Errorf("exit code %d", code)
-			}
-			if took := time.Since(started); took >= graceTime {
-				held = fmt.Sprintf("it took %v", took)
-			}
-			return held
+			return hurry(t, r, started, 3)
 		})
 	})
+}
+
+// hurry interrupts a run, which is to end with this code before its grace is over, and returns what
+// looks wrong where it was held up.
+func hurry(t *testing.T, r *running, started time.Time, want int) (held string) {
+	t.Helper()
+	r.Process.Signal(unix.SIGINT)
+	if _, code := r.end(); code != want {
+		t.Errorf("exit code %d", code)
+	}
+	if took := time.Since(started); took >= graceTime {
+		held = fmt.Sprintf("it took %v", took)
+	}
+	return held
 }
 
 // again tries a few times what looks wrong where somebody was held up, until it does not.
