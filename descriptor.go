@@ -109,28 +109,23 @@ func readDescriptor(n int, named, compat bool) (*descriptorRead, error) {
 // was held up for long does not give up what it has read by then.
 func (d *descriptorRead) wait(ctx context.Context) (over bool, err error) {
 	for _, wait := range []time.Duration{readTimeout, time.Second} {
-		select {
-		case <-d.done: // also if the context has ended, as nothing is waited for
-			return true, nil
-		default:
-		}
 		t := time.NewTimer(wait)
 		select {
 		case <-d.done:
-			t.Stop()
-			return true, nil
 		case <-t.C:
 		case <-ctx.Done():
-			t.Stop()
+		}
+		t.Stop()
+		select {
+		case <-d.done: // whatever has come besides
+			return true, nil
+		default:
+		}
+		if ctx.Err() != nil {
 			return false, ended(ctx)
 		}
 	}
-	select {
-	case <-d.done:
-		return true, nil
-	default:
-		return false, nil
-	}
+	return false, nil
 }
 
 // check says why this read is not one that compat would have made.

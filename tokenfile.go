@@ -41,9 +41,6 @@ type tokenFile struct {
 	since   time.Time
 }
 
-// replacedTries is how often a file may be replaced while it is read, in one look.
-const replacedTries = 3
-
 // next looks at the file. A file that appears and one that takes another's place
 // (a rename) are believed at once; one that was changed in place when it has
 // settled. Where a look brings no token, what was believed before stands.
@@ -52,7 +49,7 @@ func (f tokenFile) next(now time.Time, compat bool) tokenFile {
 	if f.path == "" {
 		return f.without(finding{note: "the variable is set and empty, so no file is read", level: slog.LevelDebug})
 	}
-	for tries := replacedTries; ; tries-- {
+	for tries := readfile.ReplacedTries; ; tries-- {
 		if n, replaced := f.look(now, compat); !replaced || tries == 0 {
 			return n
 		}
@@ -78,9 +75,7 @@ func (f tokenFile) look(now time.Time, compat bool) (n tokenFile, replaced bool)
 		return f.unreadable(err), false
 	case compat:
 	case err == readfile.ErrChanging, !readfile.SameVersion(info, read) && !f.believable(read, now):
-		// To be replaced changes a file's time, too.
-		info, err := os.Stat(f.path)
-		return f.wait(read, now), err == nil && !os.SameFile(info, read)
+		return f.wait(read, now), readfile.Replaced(f.path, read)
 	}
 	settled = settled && readfile.SameVersion(info, read)
 	f.seen, f.born, f.pending = read, readfile.BirthTime(f.path), nil

@@ -90,7 +90,7 @@ func (x *exchange) pass(response *http.Response) *failure {
 	}
 	announced := len(response.Trailer)
 	for name := range response.Trailer {
-		if !x.hides(name, nil, b.known.all()) && !isBeforeBody(name) {
+		if !x.hidesTrailer(name, b.known.all()) {
 			own.Add("Trailer", name)
 		}
 	}
@@ -120,15 +120,15 @@ func (x *exchange) flush() {
 	}
 }
 
-// isBeforeBody reports whether a field means nothing after a body, and may be taken for one that
-// stands before it (RFC 9110, section 6.5.1).
-func isBeforeBody(name string) bool {
+// hidesTrailer reports whether a field is not for a child to see, or means nothing after a body, where
+// it may be taken for one that stands before it (RFC 9110, section 6.5.1).
+func (x *exchange) hidesTrailer(name string, texts []string) bool {
 	switch name {
 	case "Set-Cookie", "Authorization", "Www-Authenticate", "Cache-Control", "Pragma", "Expect", "Host", "Max-Forwards", "Range",
 		"Realm", "Content-Type", "Content-Encoding", "Content-Length", "Content-Range":
 		return true
 	}
-	return strings.HasPrefix(name, "If-")
+	return strings.HasPrefix(name, "If-") || x.hides(name, nil, texts)
 }
 
 // passTrailer sends the fields after the body.
@@ -144,7 +144,7 @@ func (x *exchange) passTrailer(h http.Header, announced int) {
 	}
 	x.flush() // which has the body be chunked, and so have a trailer
 	for name, values := range h {
-		if !x.hides(name, nil, texts) && !isBeforeBody(name) {
+		if !x.hidesTrailer(name, texts) {
 			own[prefix+name] = scrubbed(values, texts)
 		}
 	}

@@ -31,8 +31,6 @@ const (
 	fileWait = time.Second
 	// fileGrace is for how long the last keys stand of a file that cannot be used.
 	fileGrace = 5 * time.Minute
-	// fileReplaced is how often a file may be replaced while it is read, in one look.
-	fileReplaced = 3
 )
 
 // NewFileKeySet returns the keys in a file, as [NewKeySet] does, and follows it: the
@@ -168,17 +166,14 @@ func (f *fileKeySet) fly(l *fileFlight) {
 
 // next looks at the file, and returns what is known then, and what is to be said of it.
 func (f *fileKeySet) next(s *fileState) (*fileState, []news) {
-	for tries := fileReplaced; ; tries-- {
+	for tries := readfile.ReplacedTries; ; tries-- {
 		// What is too long parseKeySet refuses.
 		text, info, err := readfile.Regular(f.path, maxKeySet+1, nil)
 		born := readfile.BirthTime(f.path)
-		if (err == nil || err == readfile.ErrChanging) && tries > 0 {
-			// To be replaced changes a file's time, too, and then it was another that was born.
-			if there, err := os.Stat(f.path); err == nil && !os.SameFile(there, info) {
-				continue
-			}
+		// Where it was replaced, it may have been another that was born.
+		if tries == 0 || err != nil && err != readfile.ErrChanging || !readfile.Replaced(f.path, info) {
+			return f.judge(s, text, info, born, err)
 		}
-		return f.judge(s, text, info, born, err)
 	}
 }
 
@@ -191,8 +186,7 @@ func (f *fileKeySet) judge(s *fileState, text []byte, info fs.FileInfo, born tim
 		return c.unsettled(info)
 	case err != nil:
 		return c.unusable(err)
-	}
-	if s.text != nil && bytes.Equal(text, s.text) {
+	case s.text != nil && bytes.Equal(text, s.text):
 		c.info, c.born = info, born
 		return c.usable(nil)
 	}

@@ -147,12 +147,7 @@ func serve(cmd *cobra.Command, o *sourceOptions, options *brokerOptions, life ti
 		return nil // which is said where standard output is written
 	}
 	if life > 0 {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(life):
-			log.Warn("the phantom has expired: no request gets the token any more")
-		}
+		defer time.AfterFunc(life, func() { log.Warn("the phantom has expired: no request gets the token any more") }).Stop()
 	}
 	<-ctx.Done()
 	return nil

@@ -1,13 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"os"
 	"strconv"
-	"strings"
 
+	"github.com/ingressauth/ingressauth/internal/proctree"
 	"github.com/ingressauth/ingressauth/internal/readfile"
 	"golang.org/x/sys/unix"
 )
@@ -37,16 +36,10 @@ func inherited() (numbers []int) {
 // whoever sits there did (TIOCSTI): what is left of that when the command has ended, the shell above
 // runs. Whoever may not read a file has it printed so.
 func typesAbove() bool {
-	b, err := os.ReadFile("/proc/self/stat")
-	if err != nil {
+	if !proctree.HasTerminal(os.Getpid()) {
 		return false
 	}
-	// A name may hold anything, but what follows it no bracket: state, parent, group, session, terminal.
-	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	if len(fields) < 5 || fields[4] == "0" {
-		return false
-	}
-	b, err = os.ReadFile("/proc/sys/dev/tty/legacy_tiocsti")
+	b, err := os.ReadFile("/proc/sys/dev/tty/legacy_tiocsti")
 	return err != nil || string(b) != "0\n" // before Linux 6.2 everybody can
 }
 

@@ -86,6 +86,7 @@ func child(info *unix.Siginfo) (pid, status int) {
 type process struct {
 	pid, parent int
 	state       byte
+	terminal    bool // its session has one
 	ended       bool // all of its threads have
 	start       string
 }
@@ -106,7 +107,7 @@ func look(pid int) (process, bool) {
 	// A process whose first thread has ended looks like a zombie, too.
 	state, threads := fields[0][0], string(fields[17])
 	ended := (state == 'Z' || state == 'X') && (threads == "0" || threads == "1")
-	return process{pid, parent, state, ended, string(fields[19])}, err == nil
+	return process{pid, parent, state, string(fields[4]) != "0", ended, string(fields[19])}, err == nil
 }
 
 // Parent returns a process's parent, or 0 if it is not to be seen.
@@ -165,6 +166,12 @@ func climb(pid int, isOne func(pid int) bool) (way []process, found int) {
 func IsStopped(pid int) bool {
 	p, ok := look(pid)
 	return ok && p.state == 'T'
+}
+
+// HasTerminal reports whether a process has a controlling terminal.
+func HasTerminal(pid int) bool {
+	p, _ := look(pid)
+	return p.terminal
 }
 
 // HasStoppedChild reports whether a child of this process is stopped by a signal.

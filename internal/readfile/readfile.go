@@ -48,6 +48,16 @@ func regular(path string, most int64, check func(fs.FileInfo) error) ([]byte, fs
 	return b, info, nil
 }
 
+// ReplacedTries is how often a file may be replaced while it is read, in one look.
+const ReplacedTries = 3
+
+// Replaced reports whether there is another file at a path by now than the one that was read. To be
+// replaced changes a file's time as well, so [ErrChanging] may say no more than that.
+func Replaced(path string, read fs.FileInfo) bool {
+	info, err := os.Stat(path)
+	return err == nil && !os.SameFile(info, read)
+}
+
 // OrPipe returns what is in a file, or in a pipe that ends in this time, most bytes of it
 // at most.
 func OrPipe(path string, most int64, wait time.Duration) ([]byte, error) {
